@@ -1,0 +1,131 @@
+"""A pytest plugin: after each test nothing of it is left, or that test fails.
+
+Looked at: children (zombies too), processes in the domain's slots, open descriptors, entries of /dev/shm, threads
+that are not daemons. What may be left is what a program has once, whatever it does: the domain's memfd, the
+guardian, and the standard library's resource tracker and forkserver.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+# Seconds; what a dying process or the janitor's tick may need on a busy machine. The check's own tests shorten it.
+SETTLE = float(os.environ.get("LEAKS_SETTLE", "2.0"))
+HELPERS = ("guardian.py", "multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+failed = pytest.StashKey[bool]()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What this process holds that outlives a function call."""
+
+    children: frozenset[str]
+    slots: frozenset[str]
+    descriptors: Counter[str]
+    shared_memory: frozenset[str]
+    threads: frozenset[threading.Thread]
+
+    def added_since(self, before: Snapshot) -> list[str]:
+        """Say in words what is here that was not there before."""
+        news = [f"child process {child}" for child in sorted(self.children - before.children)]
+        news += [f"process in a slot {slot}" for slot in sorted(self.slots - before.slots)]
+        more = (self.descriptors - before.descriptors).items()
+        news += [f"{count} open descriptor(s) on {target}" for target, count in sorted(more)]
+        news += [f"/dev/shm/{name}" for name in sorted(self.shared_memory - before.shared_memory)]
+        news += [f"thread {thread.name!r}" for thread in self.threads - before.threads]
+        return news
+
+
+def snapshot() -> Snapshot:
+    """Look at this process as it is now."""
+    return Snapshot(
+        children=frozenset(children()),
+        slots=frozenset(slots()),
+        descriptors=Counter(descriptors()),
+        shared_memory=frozenset(os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ()),
+        threads=frozenset(t for t in threading.enumerate() if not t.daemon),
+    )
+
+
+def children() -> Iterator[str]:
+    """Yield a line for each child of this process, zombies too, but for the helpers."""
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                name, _, rest = file.read().rpartition(")")
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended since the listing
+        state, parent = rest.split()[:2]
+        if int(parent) == os.getpid() and not any(helper in command for helper in HELPERS):
+            yield f"{pid} {name.partition('(')[2]} {'zombie' if state == 'Z' else command.strip()}"
+
+
+def slots() -> Iterator[str]:
+    """Yield a line for each process that this program's domain believes to be starting or alive."""
+    module = sys.modules.get("procession._memory.domain")
+    domain = module and module.existing()
+    if domain is None:
+        return
+    starting, live, guardian = 1, 2, 4
+    for index, generation, state, pid, *_, flags, name in domain.slots():
+        if state in {starting, live} and index != domain.slot and not flags & guardian:
+            yield f"{index}.{generation} {name!r} pid {pid}"
+
+
+def descriptors() -> Iterator[str]:
+    """Yield what each open descriptor stands for, without inode numbers: a replaced pipe is no leak."""
+    kept = stdlib_helpers()
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            continue  # the descriptor of the listing itself
+        if fd not in kept and "memfd:procession" not in target:
+            yield target.partition(":[")[0] if target[0] != "/" else target
+
+
+def stdlib_helpers() -> set[int | None]:
+    """Return the descriptors by which the standard library holds its resource tracker and forkserver."""
+    held = set()
+    if tracker := sys.modules.get("multiprocessing.resource_tracker"):
+        held.add(tracker._resource_tracker._fd)
+    if forkserver := sys.modules.get("multiprocessing.forkserver"):
+        held.add(forkserver._forkserver._forkserver_alive_fd)
+    return held
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember that a test has failed: its traceback then keeps alive what it held."""
+    report = yield
+    item.stash[failed] = item.stash.get(failed, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that leaves a process, a descriptor, shared memory or a thread behind."""
+    before = snapshot()
+    yield
+    if request.node.stash.get(failed, False):
+        return
+    deadline = time.monotonic() + SETTLE
+    while left := snapshot().added_since(before):
+        if time.monotonic() > deadline:
+            pytest.fail("the test leaves behind:\n  " + "\n  ".join(left), pytrace=False)
+        gc.collect()
+        time.sleep(0.01)

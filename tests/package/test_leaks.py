@@ -1,0 +1,64 @@
+"""The leak check can fail: each kind of thing, left behind on purpose, fails the test that left it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+LEAKS = {
+    "child process": "subprocess.Popen(['sleep', '10'], stdin=subprocess.DEVNULL)",
+    "zombie": "subprocess.Popen(['true'])",
+    "1 open descriptor(s) on /dev/null": "os.open('/dev/null', os.O_RDONLY)",
+    "2 open descriptor(s) on pipe": "os.pipe()",
+    "/dev/shm/leak-": "open(f'/dev/shm/leak-{os.getpid()}', 'w').close()",
+    "thread 'left'": "threading.Thread(target=time.sleep, args=(2,), name='left').start()",
+}
+
+
+def run(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
+    """Run one test of this body under the plugin, alone in its own pytest."""
+    (folder / "test_it.py").write_text(
+        f"import os, subprocess, threading, time\nkept = []\ndef test_it():\n    kept.append({body})\n"
+    )
+    # Without the repository's warnings as errors: an abandoned Popen warns, which would fail it for another reason.
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.leaks",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(folder),
+    ]
+    return subprocess.run(
+        [*command, "-p", "no:cacheprovider", "-q", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"LEAKS_SETTLE": "0.2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("words", "body"), LEAKS.items(), ids=LEAKS)
+def test_what_is_left_behind_is_named(tmp_path: Path, words: str, body: str) -> None:
+    result = run(tmp_path, body)
+    leftovers = Path("/dev/shm").glob("leak-*")
+    for leftover in leftovers:
+        leftover.unlink()
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "the test leaves behind" in result.stdout
+    assert words in result.stdout
+
+
+def test_clean_test_passes(tmp_path: Path) -> None:
+    result = run(tmp_path, "subprocess.run(['true'], check=True)")
+    assert result.returncode == 0, result.stdout + result.stderr
