@@ -15,6 +15,7 @@ MODELS := $(filter-out %/__init__.py %/conftest.py,$(wildcard tests/models/[a-z]
 
 # Stamps: what stands in the environment already.
 BASE := $(VENV)/.base
+TEST := $(VENV)/.test
 DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
 BUILT := $(VENV)/.built
@@ -32,7 +33,7 @@ build: $(BUILT)  ## compile the C core into the source tree, if something change
 demo: $(BUILT)  ## index the standard library's sources with processes (KILL=1: and kill them while they work)
 	$(PY) examples/index_source.py $(if $(KILL),--kill)
 
-test: $(BUILT) $(DEV)  ## the whole test suite, C programs included; says what it skipped (ARGS="-k queue" for a part)
+test: $(BUILT) $(TEST)  ## the whole test suite, C programs included; says what it skipped (ARGS="-k queue" for a part)
 	$(if $(ARGS),,$(MAKE) --no-print-directory -C tests/core test)
 	$(PY) -m pytest $(ARGS)
 
@@ -52,7 +53,7 @@ format: $(DEV)  ## put Python and C sources into the house's form
 	$(BIN)/ruff check --fix-only $(PY_CODE)
 	$(BIN)/clang-format -i $(C_FORMATTED)
 
-models: $(BUILT)  ## breadth-first model checkers of the lock and queue protocols
+models: $(BASE)  ## breadth-first model checkers of the lock and queue protocols
 	set -e; for model in $(MODELS); do echo "== $$model"; $(PY) $$model; done
 
 stepkill:  ## SIGKILL after every single instruction of every operation
@@ -89,12 +90,9 @@ $(BASE): pyproject.toml setup.py | $(PY)
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-$(DEV): pyproject.toml | $(BASE)
-	$(PIP) --no-build-isolation --editable '.[dev]'
-	@touch $@
-
-$(BENCH): pyproject.toml | $(BASE)
-	$(PIP) --no-build-isolation --editable '.[bench]'
+# What else the verbs need: the extras of pyproject.toml.
+$(TEST) $(DEV) $(BENCH): $(VENV)/.%: pyproject.toml | $(BASE)
+	$(PIP) --no-build-isolation --editable '.[$*]'
 	@touch $@
 
 $(BUILT): $(BASE) $(C_SOURCES) $(C_HEADERS)

@@ -24,7 +24,7 @@ LEAKS = {
 def run(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     """Run one test of this body under the plugin, alone in its own pytest."""
     (folder / "test_it.py").write_text(
-        f"import os, subprocess, threading, time\nkept = []\ndef test_it():\n    kept.append({body})\n"
+        f"import multiprocessing, os, subprocess, threading, time\nkept = []\ndef test_it():\n    kept.append({body})\n"
     )
     # Without the repository's warnings as errors: an abandoned Popen warns, which would fail it for another reason.
     command = [
@@ -59,6 +59,15 @@ def test_what_is_left_behind_is_named(tmp_path: Path, words: str, body: str) -> 
     assert words in result.stdout
 
 
-def test_clean_test_passes(tmp_path: Path) -> None:
-    result = run(tmp_path, "subprocess.run(['true'], check=True)")
+CLEAN = {
+    "a child that was waited for": "subprocess.run(['true'], check=True)",
+    "a thread that has ended": "threading.Thread(target=int).start()",
+    "the resource tracker": "__import__('multiprocessing.resource_tracker').resource_tracker.ensure_running()",
+    "the forkserver": "multiprocessing.get_context('forkserver').Manager().shutdown()",
+}
+
+
+@pytest.mark.parametrize("body", CLEAN.values(), ids=CLEAN)
+def test_clean_test_passes(tmp_path: Path, body: str) -> None:
+    result = run(tmp_path, body)
     assert result.returncode == 0, result.stdout + result.stderr
