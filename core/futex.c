@@ -1,0 +1,77 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "futex.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define FUTEX_OP_WAKE 1
+#define FUTEX_OP_WAIT_BITSET 9
+#define FUTEX2_SIZE_U32 2
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449 /* the same on every architecture */
+#endif
+
+struct waitv {
+    uint64_t value;
+    uint64_t address;
+    uint32_t flags;
+    uint32_t reserved;
+};
+
+static struct timespec *
+absolute(int64_t until, struct timespec *at)
+{
+    if (until == PN_FOREVER) {
+        return NULL;
+    }
+    at->tv_sec = until / 1000000000;
+    at->tv_nsec = until % 1000000000;
+    return at;
+}
+
+int
+pn_futex_wait(pn_word *word, uint32_t expected, int64_t until)
+{
+    struct timespec at;
+    return (int)syscall(SYS_futex, word, FUTEX_OP_WAIT_BITSET, expected, absolute(until, &at), NULL,
+                        UINT32_MAX);
+}
+
+int
+pn_futex_wait_two(pn_word *one, uint32_t expected_one, pn_word *two, uint32_t expected_two,
+                  int64_t until)
+{
+    if (!pn_platform.waitv) {
+        return pn_futex_wait(one, expected_one, until);
+    }
+    struct waitv waits[2] = {
+        {.value = expected_one, .address = (uintptr_t)one, .flags = FUTEX2_SIZE_U32},
+        {.value = expected_two, .address = (uintptr_t)two, .flags = FUTEX2_SIZE_U32},
+    };
+    struct timespec at;
+    long woken =
+        syscall(SYS_futex_waitv, waits, 2, 0, absolute(until, &at), CLOCK_MONOTONIC);
+    return woken < 0 ? -1 : 0;
+}
+
+int
+pn_futex_wake(pn_word *word, int n)
+{
+    return (int)syscall(SYS_futex, word, FUTEX_OP_WAKE, n, NULL, NULL, 0);
+}
+
+bool
+pn_futex_waitv_works(void)
+{
+    /* Two words that differ already: EAGAIN says that the call was understood. */
+    pn_word word = 1;
+    struct waitv wait = {.value = 0, .address = (uintptr_t)&word, .flags = FUTEX2_SIZE_U32};
+    return syscall(SYS_futex_waitv, &wait, 1, 0, NULL, CLOCK_MONOTONIC) < 0 && errno == EAGAIN;
+}

@@ -1,0 +1,22 @@
+/* Futexes, always shared between processes: a private futex on shared memory
+ * never wakes anybody. Timeouts are absolute, CLOCK_MONOTONIC. futex(2). */
+#ifndef PN_FUTEX_H
+#define PN_FUTEX_H
+
+#include "platform.h"
+
+/* Sleep while *word == expected, until `until`. 0, or -1 with errno EAGAIN
+ * (it differed), EINTR or ETIMEDOUT. */
+int pn_futex_wait(pn_word *word, uint32_t expected, int64_t until);
+
+/* Sleep while both words have the values expected of them. Without futex_waitv
+ * only the first is watched, so the caller's slice must be short. */
+int pn_futex_wait_two(pn_word *one, uint32_t expected_one, pn_word *two, uint32_t expected_two,
+                      int64_t until);
+
+/* Wake up to n sleepers; how many were woken. */
+int pn_futex_wake(pn_word *word, int n);
+
+bool pn_futex_waitv_works(void);
+
+#endif

@@ -1,0 +1,194 @@
+/* The queue: a byte ring in shared memory, many producers, many consumers.
+ *
+ *  256  tail_lock    producers, one at a time
+ *  320  tail         position of the end     written under tail_lock; its store commits a put
+ *       tail_mark[2] {position, count, bytes}
+ *  384  head_lock    consumers, one at a time
+ *  448  head         position of the start   written under head_lock; its store commits a take
+ *       head_mark[2]
+ *  512  lead_get     held by the one consumer that may sleep on `not_empty`
+ *  576  not_empty    0, or PN_WAITERS: the leading consumer sleeps
+ *  640  lead_put     held by the one producer that may sleep on `not_full`
+ *  704  not_full     0, or PN_WAITERS: the leading producer sleeps
+ *  768  segment[32]  where the bytes are
+ *
+ * A position is segment number (24 bits) | byte number in that segment (40 bits);
+ * the byte number modulo the segment's capacity is the place in its block.
+ * Invariants:
+ *   in one segment 0 <= tail - head <= capacity; records from head walk exactly to tail
+ *   of the two marks, the one whose position equals tail (head) is valid: writing
+ *   the other and then storing tail commits the count together with the bytes
+ *   a sleeping leader is woken by whoever clears its word, or by the kernel if the
+ *   one who should have done it died in between (list_op_pending)
+ * The leader sleeps on two words, because a wake by the kernel changes none:
+ * `not_empty` and the low half of tail, which the commit itself changes.
+ *
+ * Records, 8-byte aligned: {u32 value, u8 kind, u8 flags, u16 0} [payload].
+ */
+#ifndef PN_RING_H
+#define PN_RING_H
+
+#include "object.h"
+
+#define PN_RING_FIRST (UINT64_C(64) << 10) /* capacity of the first segment, bytes */
+#define PN_RING_INLINE (PN_RING_FIRST / 4) /* a larger batch or record is refused here */
+#define PN_RING_SEGMENTS 32u
+#define PN_HANDLES_LIMIT 256u /* shared objects in one item */
+
+typedef enum {
+    /* value is all: 8 bytes */
+    PN_RECORD_NONE = 1,
+    PN_RECORD_FALSE,
+    PN_RECORD_TRUE,
+    PN_RECORD_INT32,
+    PN_RECORD_JUMP, /* the next byte is byte 0 of segment `value` */
+    /* value is the length of the payload */
+    PN_RECORD_FIRST_WITH_PAYLOAD = 16,
+    PN_RECORD_INT64 = 16,
+    PN_RECORD_FLOAT,
+    PN_RECORD_STR,
+    PN_RECORD_BYTES,
+    PN_RECORD_TREE,   /* the codec's own form of tuples, lists, dicts of plain values */
+    PN_RECORD_PICKLE,
+    PN_RECORD_PAD     /* nothing, up to the end of the block */
+} pn_record_kind;
+
+enum {
+    PN_RECORD_HANDLES = 1, /* payload begins with a pn_handles section */
+    PN_RECORD_BLOCK = 2    /* then comes {offset, length} of a heap block with the real payload */
+};
+
+typedef struct {
+    uint32_t value;
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t zero;
+} pn_record;
+
+typedef struct {
+    uint32_t count;
+    uint32_t zero;
+    uint64_t offset[]; /* of the shared objects that the item names */
+} pn_handles;
+
+typedef struct {
+    uint64_t offset;
+    uint64_t length;
+} pn_block_ref;
+
+typedef struct {
+    pn_word64 position, count, bytes;
+} pn_mark;
+
+typedef struct {
+    pn_word64 block; /* offset */
+    pn_word64 capacity;
+} pn_segment;
+
+typedef struct {
+    pn_object object;
+    pn_lock tail_lock;
+    pn_word64 tail;
+    pn_mark tail_mark[2];
+    uint8_t pad_a[8];
+    pn_lock head_lock;
+    pn_word64 head;
+    pn_mark head_mark[2];
+    uint8_t pad_b[8];
+    pn_lock lead_get;
+    pn_word not_empty;
+    uint8_t pad_c[60];
+    pn_lock lead_put;
+    pn_word not_full;
+    pn_word shut; /* 0 | PN_SHUT | PN_SHUT_NOW */
+    uint64_t max_items; /* 0: unbounded */
+    uint64_t max_bytes;
+    uint8_t pad_d[40];
+    pn_segment segment[PN_RING_SEGMENTS];
+    /* Hint: no record with handles was ever put at or after this position. */
+    pn_word64 last_handles;
+} pn_ring_cell;
+
+_Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell, tail) == 320 &&
+                   offsetof(pn_ring_cell, head_lock) == 384 &&
+                   offsetof(pn_ring_cell, head) == 448 &&
+                   offsetof(pn_ring_cell, lead_get) == 512 &&
+                   offsetof(pn_ring_cell, not_empty) == 576 &&
+                   offsetof(pn_ring_cell, lead_put) == 640 &&
+                   offsetof(pn_ring_cell, not_full) == 704 &&
+                   offsetof(pn_ring_cell, segment) == 768,
+               "ring layout is shared between processes");
+
+enum { PN_SHUT = 1, PN_SHUT_NOW = 2 };
+
+/* This process's view of one end: the segment that it is in. */
+typedef struct {
+    uint64_t number; /* UINT64_MAX: not looked up */
+    char *bytes;
+    uint64_t mask;
+    uint64_t capacity;
+} pn_ring_end;
+
+typedef struct {
+    pn_domain *domain;
+    pn_ring_cell *cell;
+    uint64_t offset;
+    uint64_t head_seen; /* producers' last look at head; under tail_lock */
+    uint64_t tail_seen; /* consumers' last look at tail; under head_lock */
+    pn_ring_end put, get;
+} pn_ring;
+
+/* Whole records, one after the other: committed by one store. */
+typedef struct {
+    const char *bytes;
+    uint64_t length; /* <= PN_RING_INLINE */
+    uint64_t count;
+    uint64_t weight; /* what they count for max_bytes: length, and the blocks that they name */
+    bool handles;
+} pn_batch;
+
+/* Where taken records go: private memory that grows. */
+typedef struct {
+    char *bytes;
+    uint64_t used, capacity;
+    uint64_t count, limit;   /* records taken, wanted */
+    bool on_heap;
+} pn_sink;
+
+pn_status pn_ring_new(pn_domain *domain, const char *name, uint64_t max_items, uint64_t max_bytes,
+                      uint64_t *offset, uint32_t *generation);
+void pn_ring_open(pn_ring *ring, pn_domain *domain, uint64_t offset);
+
+/* Without sleeping: also PN_FULL, PN_BUSY, PN_SHUT_DOWN, PN_NO_MEMORY. */
+pn_status pn_ring_try_put(pn_ring *ring, const pn_batch *batch);
+/* Sleeping until `deadline`: also PN_TIMEOUT, PN_INTERRUPTED (nothing done: call again). */
+pn_status pn_ring_put(pn_ring *ring, const pn_batch *batch, int64_t deadline);
+/* Without sleeping: also PN_EMPTY, PN_BUSY, PN_SHUT_DOWN. Appends to the sink. */
+pn_status pn_ring_try_get(pn_ring *ring, pn_sink *sink);
+pn_status pn_ring_get(pn_ring *ring, pn_sink *sink, int64_t deadline);
+
+uint64_t pn_ring_count(pn_ring *ring);
+uint64_t pn_ring_bytes(pn_ring *ring);
+/* Nothing more may be put; with `now`, nothing more be taken either. */
+void pn_ring_shut(pn_ring *ring, bool now);
+
+static inline uint64_t
+pn_record_size(const pn_record *record)
+{
+    return record->kind < PN_RECORD_FIRST_WITH_PAYLOAD
+               ? sizeof(pn_record)
+               : sizeof(pn_record) + ((record->value + UINT64_C(7)) & ~UINT64_C(7));
+}
+
+/* --- for object.c and sweep.c, under the domain's lock ----------------- */
+
+typedef enum { PN_NAMED_NO, PN_NAMED_YES, PN_NAMED_UNKNOWN } pn_named;
+
+/* Does a record of any ring name the object (or is that unknown just now)? */
+bool pn_ring_any_names_object(pn_domain *domain, uint64_t object);
+/* Does the ring's segment table or one of its records name the block? */
+pn_named pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block);
+/* Free every block of a ring that nobody holds any more. */
+void pn_ring_discard(pn_domain *domain, uint64_t ring);
+
+#endif

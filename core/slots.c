@@ -1,0 +1,251 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "slots.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sweep.h"
+
+/* A line whose process never told its pid (a standard-library child that died while
+ * starting) is given up after this long. */
+#define STARTING_LIMIT_NS (60 * 1000000000LL)
+
+uint64_t
+pn_start_time(uint32_t pid)
+{
+    char path[40], text[1024];
+    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0;
+    }
+    ssize_t length = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (length <= 0) {
+        return 0;
+    }
+    text[length] = '\0';
+    char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    if (at == NULL || at[1] == '\0') {
+        return 0;
+    }
+    char state = at[2];
+    long threads = 1;
+    uint64_t start = 0;
+    char *rest = NULL;
+    int field = 3;
+    for (char *word = strtok_r(at + 2, " ", &rest); word != NULL;
+         word = strtok_r(NULL, " ", &rest), field++) {
+        if (field == 20) {
+            threads = atol(word);
+        } else if (field == 22) {
+            start = strtoull(word, NULL, 10);
+            break;
+        }
+    }
+    /* A zombie leader with other threads running is a process that lives on. */
+    bool gone = state == 'X' || (state == 'Z' && threads <= 1);
+    return gone ? 0 : start;
+}
+
+static void
+set_name(char *field, size_t size, const char *name)
+{
+    size_t length = strnlen(name, size - 1);
+    while (length > 0 && name[length] != '\0' && (name[length] & 0xc0) == 0x80) {
+        length--; /* do not cut a UTF-8 character */
+    }
+    memcpy(field, name, length);
+    field[length] = '\0';
+}
+
+static bool
+reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index)
+{
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        pn_slot *slot = &domain->slots[i];
+        if (atomic_load(&slot->state) != PN_SLOT_FREE) {
+            continue;
+        }
+        atomic_fetch_add(&slot->generation, 1);
+        atomic_store(&slot->pid, 0);
+        atomic_store(&slot->start_time, 0);
+        atomic_store(&slot->flags, flags);
+        atomic_store(&slot->parent_slot, domain->slot);
+        atomic_store(&slot->parent_generation, domain->generation);
+        atomic_store(&slot->report, 0);
+        atomic_store(&slot->puts, 0);
+        atomic_store(&slot->gets, 0);
+        atomic_store(&slot->sleeps, 0);
+        slot->reserved_at = pn_now();
+        set_name(slot->name, sizeof(slot->name), name);
+        atomic_store(&slot->state, PN_SLOT_STARTING);
+        *index = i;
+        return true;
+    }
+    return false;
+}
+
+pn_status
+pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index,
+                uint32_t *generation)
+{
+    bool found = false;
+    for (int turn = 0; turn < 2 && !found; turn++) {
+        pn_status status = pn_domain_enter(domain);
+        if (status != PN_OK) {
+            return status;
+        }
+        found = reserve_line(domain, name, flags, index);
+        if (found) {
+            *generation = atomic_load(&domain->slots[*index].generation);
+        }
+        pn_domain_leave(domain);
+        if (!found && pn_sweep(domain) == 0) {
+            break;
+        }
+    }
+    atomic_fetch_add(&domain->header->slots_changed, 1);
+    return found ? PN_OK : PN_NO_SLOT;
+}
+
+void
+pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t pid)
+{
+    pn_slot *slot = &domain->slots[index];
+    uint32_t none = 0;
+    if (atomic_load(&slot->generation) != generation) {
+        return;
+    }
+    if (atomic_compare_exchange_strong(&slot->pid, &none, pid)) {
+        atomic_store(&slot->start_time, pn_start_time(pid));
+    }
+    atomic_fetch_add(&domain->header->slots_changed, 1);
+}
+
+pn_status
+pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
+{
+    pn_slot *slot = &domain->slots[index];
+    if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation ||
+        atomic_load(&slot->state) != PN_SLOT_STARTING) {
+        return PN_STALE;
+    }
+    uint32_t pid = (uint32_t)getpid();
+    atomic_store(&slot->pid, pid);
+    atomic_store(&slot->start_time, pn_start_time(pid));
+    domain->slot = index;
+    domain->generation = generation;
+    atomic_store(&slot->state, PN_SLOT_LIVE);
+    atomic_fetch_add(&domain->header->slots_changed, 1);
+    return PN_OK;
+}
+
+static bool
+slot_parent_alive(pn_domain *domain, pn_slot *slot)
+{
+    uint32_t parent = atomic_load(&slot->parent_slot);
+    return parent < PN_SLOTS &&
+           atomic_load(&domain->slots[parent].generation) ==
+               atomic_load(&slot->parent_generation) &&
+           atomic_load(&domain->slots[parent].state) == PN_SLOT_LIVE &&
+           pn_slot_alive(domain, parent);
+}
+
+bool
+pn_slot_alive(pn_domain *domain, uint32_t index)
+{
+    pn_slot *slot = &domain->slots[index];
+    uint32_t state = atomic_load(&slot->state);
+    if (state == PN_SLOT_FREE || state == PN_SLOT_DEAD) {
+        return false;
+    }
+    uint32_t pid = atomic_load(&slot->pid);
+    if (pid == 0) {
+        /* Reserved, not begun: alive as long as somebody may still begin it. */
+        return pn_now() - slot->reserved_at < STARTING_LIMIT_NS ||
+               (pn_now() - slot->reserved_at < 2 * STARTING_LIMIT_NS &&
+                slot_parent_alive(domain, slot));
+    }
+    uint64_t start = pn_start_time(pid);
+    uint64_t known = atomic_load(&slot->start_time);
+    return start != 0 && (known == 0 || known == start);
+}
+
+bool
+pn_slot_owner_alive(void *context, uint32_t owner)
+{
+    pn_domain *domain = context;
+    if (owner & PN_LEDGER) {
+        uint32_t index = owner & ~PN_LEDGER;
+        return index < PN_SLOTS && pn_slot_alive(domain, index);
+    }
+    /* A tid. Where the kernel keeps robust lists it marks the dead itself. */
+    if (pn_platform.robust_list) {
+        return true;
+    }
+    if (kill((pid_t)owner, 0) != 0 && errno == ESRCH) {
+        return false; /* kill(2) takes any thread's id */
+    }
+    /* The tid may have come back in a process that has nothing to do with us. */
+    char path[48];
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        uint32_t pid = atomic_load(&domain->slots[i].pid);
+        uint32_t state = atomic_load(&domain->slots[i].state);
+        if (pid == 0 || state == PN_SLOT_FREE || state == PN_SLOT_DEAD) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "/proc/%u/task/%u", pid, owner);
+        if (access(path, F_OK) == 0) {
+            return pn_slot_alive(domain, i);
+        }
+    }
+    return false;
+}
+
+pn_wait *
+pn_wait_begin(pn_domain *domain, uint64_t object, pn_wait_kind kind)
+{
+    pn_thread *self = pn_self();
+    uint64_t me = (uint64_t)(domain->slot + 1) << 32 | self->tid;
+    uint32_t at = self->tid % PN_WAITS;
+    for (uint32_t turn = 0; turn < 64; turn++, at = (at + 1) % PN_WAITS) {
+        pn_wait *wait = &domain->waits[at];
+        uint64_t nobody = 0;
+        if (atomic_load_explicit(&wait->owner, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_strong(&wait->owner, &nobody, me)) {
+            atomic_store_explicit(&wait->since, pn_now(), memory_order_relaxed);
+            atomic_store_explicit(&wait->kind, kind, memory_order_relaxed);
+            atomic_fetch_add_explicit(&wait->sequence, 1, memory_order_relaxed);
+            atomic_store_explicit(&wait->object, object, memory_order_release);
+            return wait;
+        }
+    }
+    return NULL;
+}
+
+void
+pn_wait_end(pn_wait *wait)
+{
+    if (wait != NULL) {
+        atomic_store_explicit(&wait->object, 0, memory_order_relaxed);
+        atomic_store_explicit(&wait->owner, 0, memory_order_release);
+    }
+}
+
+uint32_t
+pn_wait_count(pn_domain *domain, uint64_t object)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < PN_WAITS; i++) {
+        count += atomic_load_explicit(&domain->waits[i].object, memory_order_acquire) == object;
+    }
+    return count;
+}

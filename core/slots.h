@@ -1,0 +1,79 @@
+/* The process table of a domain: one line per process that uses it.
+ *
+ *   FREE -> STARTING (reserved by the parent) -> LIVE (claimed by the child) -> DEAD -> FREE
+ *           \_______________________________________________________________/ swept
+ * A slot is named by (index, generation); generation grows each time the line is
+ * used again, so what a dead process owned is never taken for its successor's.
+ * A process is (pid, start time in clock ticks): pids come back, pairs do not. proc(5).
+ */
+#ifndef PN_SLOTS_H
+#define PN_SLOTS_H
+
+#include "domain.h"
+
+typedef enum { PN_SLOT_FREE, PN_SLOT_STARTING, PN_SLOT_LIVE, PN_SLOT_DEAD } pn_slot_state;
+
+enum {
+    PN_SLOT_KEEP = 1,     /* may outlive its parent */
+    PN_SLOT_PLAIN = 2,    /* a user's own fork */
+    PN_SLOT_GUARDIAN = 4, /* looks on, owns nothing */
+    PN_SLOT_FOREIGN = 8   /* started by the standard library */
+};
+
+typedef struct pn_slot {
+    pn_word state;
+    pn_word generation;
+    pn_word pid;
+    pn_word flags;
+    pn_word64 start_time; /* clock ticks after boot; 0 until known */
+    pn_word parent_slot;  /* PN_SLOTS: none */
+    pn_word parent_generation;
+    pn_word64 report; /* offset of the block with the child's last words, 0: none */
+    pn_word64 puts, gets, sleeps;
+    int64_t reserved_at; /* ns; STARTING without pid is given up after a while */
+    char name[64];
+    uint8_t pad[256 - 136];
+} pn_slot;
+
+_Static_assert(sizeof(pn_slot) == 256, "slot layout is shared between processes");
+
+typedef enum {
+    PN_WAIT_NONE,
+    PN_WAIT_LOCK,
+    PN_WAIT_GET,
+    PN_WAIT_PUT,
+} pn_wait_kind;
+
+/* Who sleeps on what; written on the way to sleep only. */
+typedef struct pn_wait {
+    pn_word64 owner; /* (slot + 1) << 32 | tid; 0: this line is free */
+    pn_word64 object;
+    pn_word kind;
+    pn_word sequence;
+    _Atomic int64_t since;
+    uint8_t pad[32];
+} pn_wait;
+
+_Static_assert(sizeof(pn_wait) == 64, "wait layout is shared between processes");
+
+/* Reserve a line for a process that is about to start. */
+pn_status pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index,
+                          uint32_t *generation);
+/* The parent has learnt the pid. */
+void pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t pid);
+/* This process is the one: fill in pid and start time, become LIVE. */
+pn_status pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation);
+/* Is the process of this line alive? Reads /proc: 10 to 90 us. */
+bool pn_slot_alive(pn_domain *domain, uint32_t index);
+/* pn_owner_alive of lock.h; context is the domain. */
+bool pn_slot_owner_alive(void *domain, uint32_t owner);
+/* Start time of a pid in clock ticks, 0 if it is gone or a zombie. */
+uint64_t pn_start_time(uint32_t pid);
+
+/* NULL if the table is full: then nobody sees this wait. */
+pn_wait *pn_wait_begin(pn_domain *domain, uint64_t object, pn_wait_kind kind);
+void pn_wait_end(pn_wait *wait);
+/* How many threads sleep on an object. */
+uint32_t pn_wait_count(pn_domain *domain, uint64_t object);
+
+#endif

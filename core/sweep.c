@@ -1,0 +1,149 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "sweep.h"
+
+#include "heap.h"
+#include "object.h"
+#include "ring.h"
+#include "slots.h"
+
+#define SWEEP_EVERY_NS 1000000000LL
+
+/* Free the blocks of a dead process that no ring names. False: something could not be
+ * looked at just now (a stopped process holds a ring's lock). */
+static bool
+sweep_blocks(pn_domain *domain, uint64_t owner)
+{
+    bool complete = true;
+    pn_block *block;
+    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
+         at = pn_heap_next(domain, at, &block)) {
+        uint64_t state = atomic_load(&block->state);
+        if (pn_block_kind_of(state) <= PN_BLOCK_FREE || atomic_load(&block->owner) != owner) {
+            continue;
+        }
+        uint64_t ring = atomic_load(&block->queue);
+        pn_named named = ring == 0 ? PN_NAMED_NO : pn_ring_names_block(domain, ring, at);
+        if (named == PN_NAMED_NO) {
+            pn_heap_free_locked(domain, at);
+        } else if (named == PN_NAMED_YES) {
+            uint64_t dead = owner; /* unless a taker has just made itself the owner */
+            atomic_compare_exchange_strong(&block->owner, &dead, 0);
+        } else {
+            complete = false;
+        }
+    }
+    return complete;
+}
+
+static void
+sweep_object(pn_domain *domain, uint64_t offset, uint32_t slot)
+{
+    pn_object *object = pn_at(domain, offset);
+    if (slot != PN_SLOTS) {
+        if (atomic_load(&object->type) == PN_OBJECT_LOCK) {
+            pn_ledger_bury(&((pn_lock_cell *)object)->lock, slot);
+        }
+        atomic_fetch_and(&object->holders[slot / 64], ~(UINT64_C(1) << slot % 64));
+    }
+    pn_object_collect(domain, offset);
+}
+
+/* Every object: without the bit of `slot` (PN_SLOTS: nobody's), freed if nobody is left. */
+static void
+sweep_objects(pn_domain *domain, uint32_t slot)
+{
+    pn_block *block;
+    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
+         at = pn_heap_next(domain, at, &block)) {
+        uint32_t kind = pn_block_kind_of(atomic_load(&block->state));
+        if (kind != PN_BLOCK_SLAB_SMALL && kind != PN_BLOCK_SLAB_LARGE) {
+            continue;
+        }
+        pn_slab *slab = pn_at(domain, at);
+        for (uint32_t i = 0; i < slab->cells; i++) {
+            if (atomic_load(&slab->used[i / 64]) >> i % 64 & 1) {
+                sweep_object(domain, pn_slab_cell(at, slab, i), slot);
+            }
+        }
+    }
+}
+
+static void
+sweep_waits(pn_domain *domain, uint32_t slot)
+{
+    for (uint32_t i = 0; i < PN_WAITS; i++) {
+        pn_wait *wait = &domain->waits[i];
+        uint64_t owner = atomic_load(&wait->owner);
+        if (owner >> 32 == (uint64_t)slot + 1) {
+            atomic_store(&wait->object, 0);
+            atomic_store(&wait->owner, 0);
+        }
+    }
+}
+
+static bool
+sweep_locked(pn_domain *domain, uint32_t index)
+{
+    pn_slot *slot = &domain->slots[index];
+    atomic_store(&slot->state, PN_SLOT_DEAD);
+    uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
+    sweep_waits(domain, index);
+    sweep_objects(domain, index);
+    if (!sweep_blocks(domain, owner)) {
+        return false; /* stays DEAD; the next sweep tries again */
+    }
+    atomic_store(&slot->state, PN_SLOT_FREE);
+    atomic_fetch_add(&domain->header->slots_changed, 1);
+    return true;
+}
+
+int
+pn_sweep(pn_domain *domain)
+{
+    int freed = 0;
+    bool is_dead[PN_SLOTS];
+    /* Liveness first, outside the lock: it reads /proc. */
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        is_dead[i] = i != domain->slot &&
+                     atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
+                     !pn_slot_alive(domain, i);
+    }
+    if (pn_domain_enter(domain) != PN_OK) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        if (is_dead[i] && atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
+            !pn_slot_alive(domain, i)) {
+            freed += sweep_locked(domain, i);
+        }
+    }
+    sweep_objects(domain, PN_SLOTS);
+    pn_domain_leave(domain);
+    return freed;
+}
+
+void
+pn_sweep_slot(pn_domain *domain, uint32_t index, uint32_t generation)
+{
+    pn_slot *slot = &domain->slots[index];
+    if (pn_domain_enter(domain) != PN_OK) {
+        return;
+    }
+    if (atomic_load(&slot->generation) == generation &&
+        atomic_load(&slot->state) != PN_SLOT_FREE) {
+        sweep_locked(domain, index);
+    }
+    pn_domain_leave(domain);
+}
+
+void
+pn_sweep_sometimes(pn_domain *domain)
+{
+    int64_t now = pn_now();
+    if (now - domain->header->last_sweep > SWEEP_EVERY_NS) {
+        domain->header->last_sweep = now;
+        pn_sweep(domain);
+    }
+}
