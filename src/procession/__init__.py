@@ -1,3 +1,48 @@
 """Processes, locks and queues that survive the death of anyone who uses them."""
 
+import platform as _platform
+import sys as _sys
+
+if _sys.platform != "linux":
+    raise ImportError(
+        f"procession needs Linux (this is {_platform.system()}). To run there with what the "
+        "standard library gives:\n"
+        "    try: import procession as mp\n"
+        "    except ImportError: import multiprocessing as mp"
+    )
+
+from procession._base import errors as errors
+from procession._base.errors import DomainFull as DomainFull
+from procession._base.errors import LayoutMismatch as LayoutMismatch
+from procession._base.errors import NotOwner as NotOwner
+from procession._base.errors import NotShared as NotShared
+from procession._base.errors import OwnerDied as OwnerDied
+from procession._base.errors import OwnerDiedWarning as OwnerDiedWarning
+from procession._base.errors import ShutDown as ShutDown
+from procession._base.errors import StaleHandle as StaleHandle
+from procession._base.platform import doctor as doctor
+from procession._channels.queue import Queue as Queue
+from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._sync.locks import Lock as Lock
+from procession._sync.locks import Mutex as Mutex
+from procession._sync.locks import RLock as RLock
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "DomainFull",
+    "LayoutMismatch",
+    "Lock",
+    "Mutex",
+    "NotOwner",
+    "NotShared",
+    "OwnerDied",
+    "OwnerDiedWarning",
+    "Queue",
+    "RLock",
+    "ShutDown",
+    "SimpleQueue",
+    "StaleHandle",
+    "doctor",
+    "errors",
+]

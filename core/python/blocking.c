@@ -1,0 +1,41 @@
+#include "objects.h"
+
+#include <math.h>
+#include <unistd.h>
+
+/* A signal that arrives between the look for signals and the sleep is noticed at the
+ * end of the slice; only the main thread runs handlers. */
+#define MAIN_SLICE_NS (100 * 1000000LL)
+
+int
+pn_deadline(PyObject *timeout, int64_t *deadline)
+{
+    if (timeout == NULL || timeout == Py_None) {
+        *deadline = PN_FOREVER;
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        PyErr_Format(PyExc_TypeError, "timeout must be seconds (a number) or None, not %.100s",
+                     Py_TYPE(timeout)->tp_name);
+        return -1;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be seconds, not NaN");
+        return -1;
+    }
+    if (seconds < 0) {
+        seconds = 0;
+    }
+    *deadline = seconds > 4e9 ? PN_FOREVER : pn_now() + (int64_t)(seconds * 1e9);
+    return 0;
+}
+
+void
+pn_before_sleep(void)
+{
+    pn_thread *self = pn_self();
+    if (self->slice_ns > MAIN_SLICE_NS && self->tid == (uint32_t)getpid()) {
+        self->slice_ns = MAIN_SLICE_NS;
+    }
+}

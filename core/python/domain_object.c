@@ -1,0 +1,410 @@
+/* The domain as Python sees it: making, attaching, and the process table in it. */
+#include "objects.h"
+
+#include "../heap.h"
+#include "../sweep.h"
+
+#include <structmember.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static PyObject *
+wrap(PyTypeObject *type, pn_domain *domain)
+{
+    DomainObject *self = (DomainObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        pn_domain_close(domain);
+        return NULL;
+    }
+    self->domain = domain;
+    return (PyObject *)self;
+}
+
+static void
+domain_dealloc(DomainObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->domain != NULL) {
+        pn_domain_close(self->domain);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(create_doc, "create(size=0, max_bytes=0)\n--\n\n"
+                         "Make a domain of `size` bytes of address space (0: as much as the "
+                         "limits let it), of which `max_bytes` may be used (0: half of memory).");
+
+static PyObject *
+domain_create(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"size", "max_bytes", NULL};
+    unsigned long long size = 0, max_bytes = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|KK", names, &size, &max_bytes)) {
+        return NULL;
+    }
+    uint8_t uuid[16];
+    if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid)) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    pn_domain *domain;
+    pn_status status = pn_domain_create(&domain, size, max_bytes, uuid);
+    return status == PN_OK ? wrap(type, domain) : pn_raise(status, NULL, "domain", "");
+}
+
+PyDoc_STRVAR(attach_doc, "attach(fd, slot=None, generation=0)\n--\n\n"
+                         "Map the domain behind a descriptor, which becomes the domain's own, and "
+                         "claim the slot that the parent reserved (None: reserve one).");
+
+static PyObject *
+domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd", "slot", "generation", NULL};
+    int fd;
+    PyObject *slot = Py_None;
+    unsigned int generation = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|OI", names, &fd, &slot, &generation)) {
+        return NULL;
+    }
+    pn_domain *domain;
+    pn_status status = pn_domain_attach(&domain, fd);
+    if (status != PN_OK) {
+        return pn_raise(status, NULL, "domain", "");
+    }
+    uint32_t index = 0;
+    status = PN_STALE;
+    if (slot != Py_None) {
+        index = (uint32_t)PyLong_AsUnsignedLong(slot);
+        if (PyErr_Occurred()) {
+            pn_domain_close(domain);
+            return NULL;
+        }
+        status = pn_slot_claim(domain, index, generation);
+    }
+    if (status == PN_STALE) {
+        status = pn_slot_reserve(domain, "", PN_SLOT_FOREIGN, &index, &generation);
+        if (status == PN_OK) {
+            status = pn_slot_claim(domain, index, generation);
+        }
+    }
+    if (status != PN_OK) {
+        pn_raise(status, domain, "domain", "");
+        pn_domain_close(domain);
+        return NULL;
+    }
+    return wrap(type, domain);
+}
+
+PyDoc_STRVAR(watch_doc, "watch(fd)\n--\n\nMap it without taking a slot (the guardian).");
+
+static PyObject *
+domain_watch(PyTypeObject *type, PyObject *argument)
+{
+    int fd = (int)PyLong_AsLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    pn_domain *domain;
+    pn_status status = pn_domain_attach(&domain, fd);
+    return status == PN_OK ? wrap(type, domain) : pn_raise(status, NULL, "domain", "");
+}
+
+/* ---- slots ------------------------------------------------------------------------ */
+
+static PyObject *
+domain_reserve_slot(DomainObject *self, PyObject *args)
+{
+    const char *name;
+    unsigned int flags = 0;
+    if (!PyArg_ParseTuple(args, "s|I", &name, &flags)) {
+        return NULL;
+    }
+    uint32_t index, generation;
+    pn_status status = pn_slot_reserve(self->domain, name, flags, &index, &generation);
+    if (status != PN_OK) {
+        return pn_raise(status, self->domain, "process", name);
+    }
+    return Py_BuildValue("II", index, generation);
+}
+
+/* (index, generation) of the arguments; -1 with an exception. */
+static int
+parse_slot(PyObject *args, const char *format, unsigned int *index, unsigned int *generation,
+           unsigned int *extra)
+{
+    if (!PyArg_ParseTuple(args, format, index, generation, extra)) {
+        return -1;
+    }
+    if (*index >= PN_SLOTS) {
+        PyErr_Format(PyExc_ValueError, "slot %u: there are %d", *index, (int)PN_SLOTS);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+domain_reserve_for_fork(DomainObject *self, PyObject *args)
+{
+    unsigned int index, generation;
+    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
+        return NULL;
+    }
+    self->domain->child_slot = index; /* the fork handlers do the rest */
+    self->domain->child_generation = generation;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+domain_set_slot_pid(DomainObject *self, PyObject *args)
+{
+    unsigned int index, generation, pid;
+    if (parse_slot(args, "III", &index, &generation, &pid) < 0) {
+        return NULL;
+    }
+    pn_slot_set_pid(self->domain, index, generation, pid);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+domain_claim_slot(DomainObject *self, PyObject *args)
+{
+    unsigned int index, generation;
+    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
+        return NULL;
+    }
+    pn_status status = pn_slot_claim(self->domain, index, generation);
+    if (status != PN_OK) {
+        return pn_raise(status, self->domain, "slot", "");
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+domain_release_slot(DomainObject *self, PyObject *args)
+{
+    unsigned int index, generation;
+    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    pn_sweep_slot(self->domain, index, generation);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+domain_slots(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < PN_SLOTS; i++) {
+        pn_slot *slot = &self->domain->slots[i];
+        uint32_t state = atomic_load(&slot->state);
+        if (state == PN_SLOT_FREE) {
+            continue;
+        }
+        PyObject *line = Py_BuildValue(
+            "IIIIKIIIN", i, atomic_load(&slot->generation), state, atomic_load(&slot->pid),
+            (unsigned long long)atomic_load(&slot->start_time), atomic_load(&slot->parent_slot),
+            atomic_load(&slot->parent_generation), atomic_load(&slot->flags),
+            PyUnicode_DecodeUTF8(slot->name, (Py_ssize_t)strnlen(slot->name, sizeof(slot->name)),
+                                 "replace"));
+        if (line == NULL || PyList_Append(list, line) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(line);
+    }
+    return list;
+}
+
+static PyObject *
+domain_sweep(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    int freed;
+    Py_BEGIN_ALLOW_THREADS
+    freed = pn_sweep(self->domain);
+    Py_END_ALLOW_THREADS
+    return PyLong_FromLong(freed);
+}
+
+/* ---- last words -------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t length;
+    char bytes[];
+} report;
+
+static PyObject *
+domain_set_report(DomainObject *self, PyObject *argument)
+{
+    Py_buffer bytes;
+    pn_domain *domain = self->domain;
+    if (domain->slot == PN_SLOTS) {
+        PyErr_SetString(PyExc_RuntimeError, "this process has no slot in the domain");
+        return NULL;
+    }
+    if (PyObject_GetBuffer(argument, &bytes, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    uint64_t offset;
+    pn_status status = pn_heap_alloc(domain, sizeof(report) + (uint64_t)bytes.len, PN_BLOCK_REPORT,
+                                     0, &offset);
+    if (status == PN_OK) {
+        report *words = pn_at(domain, offset);
+        words->length = (uint64_t)bytes.len;
+        memcpy(words->bytes, bytes.buf, (size_t)bytes.len);
+        uint64_t old = atomic_exchange(&domain->slots[domain->slot].report, offset);
+        if (old != 0) {
+            pn_heap_free(domain, old);
+        }
+    }
+    PyBuffer_Release(&bytes);
+    if (status != PN_OK) {
+        return pn_raise(status, domain, "report", "");
+    }
+    Py_RETURN_NONE;
+}
+
+/* The block stays the child's: the sweep of its slot frees it. */
+static PyObject *
+domain_take_report(DomainObject *self, PyObject *args)
+{
+    unsigned int index, generation;
+    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
+        return NULL;
+    }
+    pn_slot *slot = &self->domain->slots[index];
+    uint64_t offset = atomic_load(&slot->report);
+    if (atomic_load(&slot->generation) != generation ||
+        atomic_load(&slot->state) == PN_SLOT_FREE || offset == 0) {
+        Py_RETURN_NONE;
+    }
+    report *words = pn_at(self->domain, offset);
+    return PyBytes_FromStringAndSize(words->bytes, (Py_ssize_t)words->length);
+}
+
+/* ---- the guardian's line ------------------------------------------------------------- */
+
+static PyObject *
+domain_set_guardian(DomainObject *self, PyObject *args)
+{
+    unsigned int pid, fd;
+    if (!PyArg_ParseTuple(args, "II", &pid, &fd)) {
+        return NULL;
+    }
+    pn_header *header = self->domain->header;
+    atomic_store(&header->guardian_fd, fd);
+    atomic_store(&header->guardian_start, pid ? pn_start_time(pid) : 0);
+    atomic_store(&header->guardian_pid, pid);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+domain_guardian(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_header *header = self->domain->header;
+    return Py_BuildValue("IKI", atomic_load(&header->guardian_pid),
+                         (unsigned long long)atomic_load(&header->guardian_start),
+                         atomic_load(&header->guardian_fd));
+}
+
+static PyObject *
+domain_used(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_domain *domain = self->domain;
+    return Py_BuildValue("{sKsKsKsK}", "committed",
+                         (unsigned long long)atomic_load(&domain->header->committed), "segments",
+                         (unsigned long long)pn_heap_used(domain, PN_BLOCK_SEGMENT), "payloads",
+                         (unsigned long long)pn_heap_used(domain, PN_BLOCK_PAYLOAD), "reports",
+                         (unsigned long long)pn_heap_used(domain, PN_BLOCK_REPORT));
+}
+
+/* ---- attributes ------------------------------------------------------------------------ */
+
+static PyObject *
+get_fd(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(self->domain->fd);
+}
+
+static PyObject *
+get_uuid(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyBytes_FromStringAndSize((const char *)self->domain->header->uuid, 16);
+}
+
+static PyObject *
+get_size(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(self->domain->size);
+}
+
+static PyObject *
+get_max_bytes(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(atomic_load(&self->domain->header->max_bytes));
+}
+
+static PyObject *
+get_slot(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(self->domain->slot);
+}
+
+static PyObject *
+get_generation(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(self->domain->generation);
+}
+
+static PyObject *
+get_changes(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(atomic_load(&self->domain->header->slots_changed));
+}
+
+static PyGetSetDef getset[] = {
+    {"fd", (getter)get_fd, NULL, "its memfd", NULL},
+    {"uuid", (getter)get_uuid, NULL, "16 bytes that name it", NULL},
+    {"size", (getter)get_size, NULL, "bytes of address space", NULL},
+    {"max_bytes", (getter)get_max_bytes, NULL, "bytes that may be used", NULL},
+    {"slot", (getter)get_slot, NULL, "this process's line of the table", NULL},
+    {"generation", (getter)get_generation, NULL, "generation of that line", NULL},
+    {"slots_changed", (getter)get_changes, NULL, "counts changes of the table", NULL},
+    {NULL},
+};
+
+static PyMethodDef methods[] = {
+    {"create", (PyCFunction)(void (*)(void))domain_create,
+     METH_VARARGS | METH_KEYWORDS | METH_CLASS, create_doc},
+    {"attach", (PyCFunction)(void (*)(void))domain_attach,
+     METH_VARARGS | METH_KEYWORDS | METH_CLASS, attach_doc},
+    {"watch", (PyCFunction)domain_watch, METH_O | METH_CLASS, watch_doc},
+    {"reserve_slot", (PyCFunction)domain_reserve_slot, METH_VARARGS, NULL},
+    {"reserve_for_fork", (PyCFunction)domain_reserve_for_fork, METH_VARARGS, NULL},
+    {"set_slot_pid", (PyCFunction)domain_set_slot_pid, METH_VARARGS, NULL},
+    {"claim_slot", (PyCFunction)domain_claim_slot, METH_VARARGS, NULL},
+    {"release_slot", (PyCFunction)domain_release_slot, METH_VARARGS, NULL},
+    {"slots", (PyCFunction)domain_slots, METH_NOARGS, NULL},
+    {"sweep", (PyCFunction)domain_sweep, METH_NOARGS, NULL},
+    {"set_report", (PyCFunction)domain_set_report, METH_O, NULL},
+    {"take_report", (PyCFunction)domain_take_report, METH_VARARGS, NULL},
+    {"set_guardian", (PyCFunction)domain_set_guardian, METH_VARARGS, NULL},
+    {"guardian", (PyCFunction)domain_guardian, METH_NOARGS, NULL},
+    {"used", (PyCFunction)domain_used, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyType_Slot type_slots[] = {
+    {Py_tp_dealloc, domain_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {Py_tp_doc, "The one shared memory of a program."},
+    {0, NULL},
+};
+
+PyType_Spec pn_domain_spec = {
+    .name = "procession._core.Domain",
+    .basicsize = sizeof(DomainObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = type_slots,
+};

@@ -1,0 +1,114 @@
+/* procession._core: the one door to C. */
+#include "objects.h"
+
+/* process_object.c */
+int pn_process_module_init(PyObject *module) __attribute__((weak));
+
+static PyObject *
+use_serializer(PyObject *module, PyObject *args)
+{
+    PyObject *dumps, *loads;
+    if (!PyArg_ParseTuple(args, "OO:_use_serializer", &dumps, &loads)) {
+        return NULL;
+    }
+    pn_state *state = PyModule_GetState(module);
+    Py_XSETREF(state->dumps, Py_NewRef(dumps));
+    Py_XSETREF(state->loads, Py_NewRef(loads));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+features(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    pn_platform_init();
+    return Py_BuildValue("{sNsNsNsi}", "robust_list", PyBool_FromLong(pn_platform.robust_list),
+                         "waitv", PyBool_FromLong(pn_platform.waitv), "pending_wake",
+                         PyBool_FromLong(pn_platform.pending_wake), "cpus", pn_platform.cpus);
+}
+
+static PyMethodDef functions[] = {
+    {"_use_serializer", use_serializer, METH_VARARGS,
+     "_use_serializer(dumps, loads)\n--\n\nHow items that are not plain become bytes."},
+    {"features", features, METH_NOARGS,
+     "features()\n--\n\nWhich optional abilities the kernel offers: name -> bool."},
+    {NULL},
+};
+
+static int
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **type)
+{
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    return *type != NULL ? PyModule_AddType(module, *type) : -1;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    pn_state *state = PyModule_GetState(module);
+    pn_platform_init();
+    if (add_type(module, &pn_domain_spec, NULL, &state->domain_type) < 0 ||
+        add_type(module, &pn_shared_spec, NULL, &state->shared_type) < 0 ||
+        add_type(module, &pn_ring_spec, state->shared_type, &state->ring_type) < 0 ||
+        add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
+        add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
+        add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0) {
+        return -1;
+    }
+    return pn_process_module_init != NULL ? pn_process_module_init(module) : 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    pn_state *state = PyModule_GetState(module);
+    Py_VISIT(state->domain_type);
+    Py_VISIT(state->shared_type);
+    Py_VISIT(state->ring_type);
+    Py_VISIT(state->mutex_type);
+    Py_VISIT(state->rlock_type);
+    Py_VISIT(state->lock_type);
+    Py_VISIT(state->dumps);
+    Py_VISIT(state->loads);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    pn_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->domain_type);
+    Py_CLEAR(state->shared_type);
+    Py_CLEAR(state->ring_type);
+    Py_CLEAR(state->mutex_type);
+    Py_CLEAR(state->rlock_type);
+    Py_CLEAR(state->lock_type);
+    Py_CLEAR(state->dumps);
+    Py_CLEAR(state->loads);
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030c0000
+    /* The fork handlers and the thread's robust list belong to the process. */
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+struct PyModuleDef pn_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "procession._core",
+    .m_doc = "The C core of procession.",
+    .m_size = sizeof(pn_state),
+    .m_methods = functions,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&pn_module);
+}

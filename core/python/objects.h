@@ -1,0 +1,84 @@
+/* What the files of this folder share. Python.h is allowed here and nowhere else. */
+#ifndef PN_OBJECTS_H
+#define PN_OBJECTS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "../object.h"
+#include "../ring.h"
+#include "../slots.h"
+
+typedef struct {
+    PyTypeObject *domain_type, *shared_type, *ring_type, *mutex_type, *rlock_type, *lock_type;
+    PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it) */
+    PyObject *loads; /* loads(memoryview) -> obj */
+} pn_state;
+
+extern struct PyModuleDef pn_module;
+
+/* State of the module that made a type of ours, or a subclass of it. */
+pn_state *pn_state_of(PyObject *instance);
+
+typedef struct {
+    PyObject_HEAD
+    pn_domain *domain;
+} DomainObject;
+
+/* The base of all shared objects: a cell of a domain, held as long as this lives. */
+typedef struct {
+    PyObject_HEAD
+    DomainObject *domain_object;
+    pn_domain *domain;
+    uint64_t offset; /* 0: not made yet, or released */
+    uint32_t generation;
+    bool owner_died; /* a Mutex that this process took from a dead owner */
+} SharedObject;
+
+extern PyType_Spec pn_domain_spec, pn_shared_spec, pn_ring_spec, pn_mutex_spec, pn_rlock_spec,
+    pn_lock_spec;
+
+/* --- shared_object.c --- */
+/* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
+void pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset,
+                   uint32_t generation);
+/* For tp_init of a subtype: domain and name from the arguments; -1 with an exception. */
+DomainObject *pn_domain_check(PyObject *type_or_self, PyObject *domain);
+static inline pn_object *
+pn_shared_cell(SharedObject *self)
+{
+    return pn_at(self->domain, self->offset);
+}
+
+/* --- errors.c --- */
+/* Raise what `status` means; `what` and `name` say to whom. Returns NULL. */
+PyObject *pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name);
+PyObject *pn_raise_named(const char *module, const char *exception, const char *format, ...);
+
+/* --- blocking.c --- */
+/* A deadline from a timeout argument (None: for ever); -1 with an exception. Negative
+ * timeouts are 0, as in multiprocessing. */
+int pn_deadline(PyObject *timeout, int64_t *deadline);
+/* Prepare this thread for sleeping: the main thread must look for signals more often. */
+void pn_before_sleep(void);
+
+/* --- codec.c --- */
+/* A private buffer that starts on the stack and holds whole records. */
+typedef struct {
+    char *bytes;
+    size_t used, capacity;
+    bool on_heap;
+} pn_buffer;
+
+/* Append one record with `obj`. What is too large travels in a heap block that this
+ * process owns until the record is committed. 0, or -1 with an exception. */
+int pn_encode(pn_state *state, PyObject *ring, pn_buffer *buffer, PyObject *obj);
+/* The object in a taken record; frees its heap block. NULL with an exception. */
+PyObject *pn_decode(pn_state *state, SharedObject *ring, const pn_record *record);
+/* Free the heap blocks of records that were not put. */
+void pn_discard_records(pn_domain *domain, const char *bytes, size_t length);
+void pn_buffer_free(pn_buffer *buffer);
+/* What a record counts for max_bytes. */
+uint64_t pn_record_weight(const pn_record *record);
+
+#endif

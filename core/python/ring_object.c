@@ -1,0 +1,542 @@
+/* The queue's hot path: put, get, put_many, get_many.
+ *
+ * Encode before any lock is taken, decode after it is let go: no Python code, no
+ * allocation that could start the garbage collector, and no wait for the GIL happens
+ * under a shared lock. The first attempt keeps the GIL; only sleeping lets it go. */
+#include "objects.h"
+
+#include "../heap.h"
+
+#define STACK_BUFFER 1024
+/* get_nowait() on a queue that has items waits so long for another taker to finish. */
+#define NOWAIT_NS (50 * 1000000LL)
+
+typedef struct {
+    SharedObject shared;
+    pn_ring ring;
+    pn_state *state;
+    bool closed; /* by this process */
+} RingObject;
+
+static PyObject *
+ring_raise(RingObject *self, pn_status status)
+{
+    return pn_raise(status, self->shared.domain, "Queue", pn_shared_cell(&self->shared)->name);
+}
+
+static PyObject *
+ring_open(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    self->state = pn_state_of((PyObject *)self);
+    if (self->state == NULL) {
+        return NULL;
+    }
+    pn_ring_open(&self->ring, self->shared.domain, self->shared.offset);
+    Py_RETURN_NONE;
+}
+
+static int
+ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"domain", "name", "maxsize", "max_bytes", NULL};
+    PyObject *domain_object;
+    const char *name = "";
+    unsigned long long maxsize = 0, max_bytes = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|sKK", names, &domain_object, &name, &maxsize,
+                                     &max_bytes)) {
+        return -1;
+    }
+    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    if (domain == NULL) {
+        return -1;
+    }
+    if (self->shared.offset != 0) {
+        PyErr_SetString(PyExc_RuntimeError, "made already");
+        return -1;
+    }
+    uint64_t offset;
+    uint32_t generation;
+    pn_status status =
+        pn_ring_new(domain->domain, name, maxsize, max_bytes, &offset, &generation);
+    if (status != PN_OK) {
+        pn_raise(status, domain->domain, "Queue", name);
+        return -1;
+    }
+    pn_shared_set(&self->shared, domain, offset, generation);
+    PyObject *opened = ring_open(self, NULL);
+    Py_XDECREF(opened);
+    return opened ? 0 : -1;
+}
+
+/* ---- arguments: (first, block=True, timeout=None) by position or name ------------ */
+
+typedef struct {
+    PyObject *first;
+    int block;
+    PyObject *timeout;
+} call_arguments;
+
+static int
+parse(const char *function, const char *first_name, PyObject *const *args, Py_ssize_t count,
+      PyObject *names, call_arguments *call)
+{
+    const char *known[3] = {first_name, "block", "timeout"};
+    PyObject *values[3] = {NULL, NULL, NULL};
+    int skip = first_name == NULL;
+    if (count > 3 - skip) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments", function, 3 - skip);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        values[i + skip] = args[i];
+    }
+    Py_ssize_t keywords = names ? PyTuple_GET_SIZE(names) : 0;
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        int place = -1;
+        for (int k = skip; k < 3; k++) {
+            if (PyUnicode_CompareWithASCIIString(name, known[k]) == 0) {
+                place = k;
+            }
+        }
+        if (place < 0 || values[place] != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'",
+                         function, name);
+            return -1;
+        }
+        values[place] = args[count + i];
+    }
+    if (!skip && values[0] == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", function, first_name);
+        return -1;
+    }
+    call->first = values[0];
+    call->block = values[1] ? PyObject_IsTrue(values[1]) : 1;
+    call->timeout = values[2];
+    return call->block < 0 ? -1 : 0;
+}
+
+static int
+check_open(RingObject *self)
+{
+    if (self->shared.offset == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "Queue.__init__() was not called");
+        return -1;
+    }
+    if (self->closed) {
+        PyErr_Format(PyExc_ValueError, "Queue '%s' is closed in this process (pid %d)",
+                     pn_shared_cell(&self->shared)->name, (int)getpid());
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- put ---------------------------------------------------------------------------- */
+
+/* Sleep with the GIL let go. */
+static pn_status
+put_sleeping(RingObject *self, const pn_batch *batch, int64_t deadline)
+{
+    pn_status status;
+    pn_before_sleep();
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        status = pn_ring_put(&self->ring, batch, deadline);
+        Py_END_ALLOW_THREADS
+    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
+    return status;
+}
+
+/* 0, or -1 with an exception: Full, ShutDown, DomainFull, or a signal handler's. */
+static int
+put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
+{
+    pn_status status = pn_ring_try_put(&self->ring, batch);
+    if (status == PN_OK) {
+        return 0;
+    }
+    if (status == PN_BUSY || (status == PN_FULL && block)) {
+        status = put_sleeping(self, batch, block ? deadline : pn_now() + NOWAIT_NS);
+    }
+    if (status == PN_OK) {
+        return 0;
+    }
+    if (status != PN_INTERRUPTED || !PyErr_Occurred()) {
+        ring_raise(self, status == PN_TIMEOUT ? PN_FULL : status);
+    }
+    return -1;
+}
+
+PyDoc_STRVAR(put_doc,
+             "put(obj, block=True, timeout=None)\n--\n\n"
+             "Put one item in; when this returns, it is committed: no death can take it back.\n\n"
+             "Raises queue.Full if there was no room within `timeout` seconds, ValueError if\n"
+             "closed, ShutDown after shutdown(), DomainFull if memory ran out, and what\n"
+             "pickling raises; in each case nothing was put.");
+
+static PyObject *
+ring_put(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    call_arguments call = {.block = 1};
+    if (count == 1 && names == NULL) {
+        call.first = args[0];
+    } else if (parse("put", "obj", args, count, names, &call) < 0) {
+        return NULL;
+    }
+    int64_t deadline = PN_FOREVER;
+    if (check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+        return NULL;
+    }
+    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    pn_buffer buffer = {.bytes = (char *)stack, .capacity = sizeof(stack)};
+    int result = pn_encode(self->state, (PyObject *)self, &buffer, call.first);
+    if (result == 0) {
+        const pn_record *record = (const pn_record *)buffer.bytes;
+        pn_batch batch = {.bytes = buffer.bytes,
+                          .length = buffer.used,
+                          .count = 1,
+                          .weight = record->flags ? pn_record_weight(record) : buffer.used,
+                          .handles = record->flags & PN_RECORD_HANDLES};
+        result = put_batch(self, &batch, call.block, deadline);
+        if (result < 0 && record->flags) {
+            pn_discard_records(self->shared.domain, buffer.bytes, buffer.used);
+        }
+    }
+    pn_buffer_free(&buffer);
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+ring_put_nowait(RingObject *self, PyObject *obj)
+{
+    PyObject *args[2] = {obj, Py_False};
+    return ring_put(self, args, 2, NULL);
+}
+
+/* As many records from `at` on as one commit may take. */
+static pn_batch
+next_batch(const pn_buffer *buffer, size_t at, uint64_t max_items)
+{
+    pn_batch batch = {.bytes = buffer->bytes + at};
+    uint64_t most = max_items > 4 ? max_items / 4 : max_items ? 1 : UINT64_MAX;
+    while (at + batch.length < buffer->used && batch.count < most) {
+        const pn_record *record = (const pn_record *)(batch.bytes + batch.length);
+        uint64_t size = pn_record_size(record);
+        if (batch.count > 0 && batch.length + size > PN_RING_INLINE) {
+            break;
+        }
+        batch.length += size;
+        batch.weight += record->flags ? pn_record_weight(record) : size;
+        batch.handles |= record->flags & PN_RECORD_HANDLES;
+        batch.count++;
+    }
+    return batch;
+}
+
+static int
+encode_all(RingObject *self, pn_buffer *buffer, PyObject *items)
+{
+    PyObject *list = PySequence_Fast(items, "put_many() takes an iterable");
+    if (list == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
+        PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
+        result = pn_encode(self->state, (PyObject *)self, buffer, item);
+        Py_DECREF(item);
+    }
+    Py_DECREF(list);
+    return result;
+}
+
+PyDoc_STRVAR(put_many_doc,
+             "put_many(items, block=True, timeout=None)\n--\n\n"
+             "Put all items in, in order, in few commits: each commit is all or nothing.\n\n"
+             "All are encoded first, so an item that does not pickle raises before any is\n"
+             "put. If the time runs out midway, queue.Full says how many were put.");
+
+static PyObject *
+ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    call_arguments call = {.block = 1};
+    int64_t deadline = PN_FOREVER;
+    if (parse("put_many", "items", args, count, names, &call) < 0 || check_open(self) < 0 ||
+        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+        return NULL;
+    }
+    uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
+    pn_buffer buffer = {.bytes = (char *)stack, .capacity = sizeof(stack)};
+    int result = encode_all(self, &buffer, call.first);
+    size_t at = 0;
+    uint64_t done = 0;
+    if (result < 0) {
+        /* Raised before anything was put. */
+    }
+    while (result == 0 && at < buffer.used) {
+        pn_batch batch = next_batch(&buffer, at, self->ring.cell->max_items);
+        result = put_batch(self, &batch, call.block, deadline);
+        if (result == 0) {
+            at += batch.length;
+            done += batch.count;
+        }
+    }
+    if (result < 0) {
+        pn_discard_records(self->shared.domain, buffer.bytes + at, buffer.used - at);
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        PyObject *number = PyLong_FromUnsignedLongLong(done);
+        if (number == NULL || value == NULL ||
+            PyObject_SetAttrString(value, "items_put", number) < 0) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(number);
+        PyErr_Restore(type, value, traceback);
+    }
+    pn_buffer_free(&buffer);
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- get ---------------------------------------------------------------------------- */
+
+static pn_status
+get_sleeping(RingObject *self, pn_sink *sink, int64_t deadline)
+{
+    pn_status status;
+    pn_before_sleep();
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        status = pn_ring_get(&self->ring, sink, deadline);
+        Py_END_ALLOW_THREADS
+    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
+    return status;
+}
+
+static int
+take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
+{
+    pn_status status = pn_ring_try_get(&self->ring, sink);
+    if (status == PN_OK) {
+        return 0;
+    }
+    if (status == PN_BUSY || (status == PN_EMPTY && block)) {
+        status = get_sleeping(self, sink, block ? deadline : pn_now() + NOWAIT_NS);
+    }
+    if (status == PN_OK) {
+        return 0;
+    }
+    if (status != PN_INTERRUPTED || !PyErr_Occurred()) {
+        ring_raise(self, status == PN_TIMEOUT ? PN_EMPTY : status);
+    }
+    return -1;
+}
+
+static void
+sink_free(pn_sink *sink)
+{
+    if (sink->on_heap) {
+        free(sink->bytes);
+    }
+}
+
+PyDoc_STRVAR(get_doc,
+             "get(block=True, timeout=None)\n--\n\n"
+             "Take one item out.\n\n"
+             "Raises queue.Empty if none came within `timeout` seconds, ValueError if closed,\n"
+             "ShutDown when the queue was shut down and is empty. An item belongs to whoever\n"
+             "took it: if that process is killed, the item is gone with it.");
+
+static PyObject *
+ring_get(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    call_arguments call = {.block = 1};
+    int64_t deadline = PN_FOREVER;
+    if ((count || names) && parse("get", NULL, args, count, names, &call) < 0) {
+        return NULL;
+    }
+    if (check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+        return NULL;
+    }
+    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
+    PyObject *result = NULL;
+    if (take(self, &sink, call.block, deadline) == 0) {
+        result = pn_decode(self->state, &self->shared, (const pn_record *)sink.bytes);
+    }
+    sink_free(&sink);
+    return result;
+}
+
+static PyObject *
+ring_get_nowait(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    PyObject *args[1] = {Py_False};
+    return ring_get(self, args, 1, NULL);
+}
+
+/* Decode all that was taken. An item that does not unpickle raises after the rest was
+ * decoded; the others come along as the exception's `items`. */
+static PyObject *
+decode_all(RingObject *self, const pn_sink *sink)
+{
+    PyObject *list = PyList_New(0);
+    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    for (uint64_t at = 0; list != NULL && at < sink->used;) {
+        const pn_record *record = (const pn_record *)(sink->bytes + at);
+        at += pn_record_size(record);
+        PyObject *item = pn_decode(self->state, &self->shared, record);
+        if (item == NULL) {
+            if (type == NULL) {
+                PyErr_Fetch(&type, &value, &traceback);
+            } else {
+                PyErr_Clear();
+            }
+            continue;
+        }
+        if (PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_DECREF(item);
+    }
+    if (type != NULL && list != NULL) {
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (value == NULL || PyObject_SetAttrString(value, "items", list) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_Restore(type, value, traceback);
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyDoc_STRVAR(get_many_doc,
+             "get_many(max_items, block=True, timeout=None)\n--\n\n"
+             "Take what is there, one item at least and `max_items` at most, in one take.\n\n"
+             "Waits, and raises, as get() does. About 256 KiB are taken at a time.");
+
+static PyObject *
+ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    call_arguments call = {.block = 1};
+    int64_t deadline = PN_FOREVER;
+    if (parse("get_many", "max_items", args, count, names, &call) < 0 || check_open(self) < 0 ||
+        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+        return NULL;
+    }
+    Py_ssize_t most = PyNumber_AsSsize_t(call.first, PyExc_OverflowError);
+    if (most == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (most < 1) {
+        PyErr_Format(PyExc_ValueError, "max_items must be 1 or more, not %zd", most);
+        return NULL;
+    }
+    uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
+    pn_sink sink = {
+        .bytes = (char *)stack, .capacity = sizeof(stack), .limit = (uint64_t)most};
+    PyObject *result = NULL;
+    if (take(self, &sink, call.block, deadline) == 0) {
+        result = decode_all(self, &sink);
+    }
+    sink_free(&sink);
+    return result;
+}
+
+/* ---- looking and ending -------------------------------------------------------------- */
+
+static PyObject *
+ring_qsize(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    return PyLong_FromUnsignedLongLong(pn_ring_count(&self->ring));
+}
+
+static PyObject *
+ring_empty(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    if (check_open(self) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(pn_ring_count(&self->ring) == 0);
+}
+
+static PyObject *
+ring_full(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_ring_cell *cell = self->ring.cell;
+    return PyBool_FromLong((cell->max_items && pn_ring_count(&self->ring) >= cell->max_items) ||
+                           (cell->max_bytes && pn_ring_bytes(&self->ring) >= cell->max_bytes));
+}
+
+static PyObject *
+ring_close(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    self->closed = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+ring_shut(RingObject *self, PyObject *now)
+{
+    int immediate = PyObject_IsTrue(now);
+    if (immediate < 0) {
+        return NULL;
+    }
+    pn_ring_shut(&self->ring, immediate);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(look_doc, "_look()\n--\n\n(items, bytes, maxsize, max_bytes, waiting, shut, closed)");
+
+static PyObject *
+ring_look(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_ring_cell *cell = self->ring.cell;
+    return Py_BuildValue("KKKKIII", (unsigned long long)pn_ring_count(&self->ring),
+                         (unsigned long long)pn_ring_bytes(&self->ring),
+                         (unsigned long long)cell->max_items, (unsigned long long)cell->max_bytes,
+                         pn_wait_count(self->shared.domain, self->shared.offset),
+                         atomic_load(&cell->shut), (unsigned)self->closed);
+}
+
+static PyMethodDef methods[] = {
+    {"put", (PyCFunction)(void (*)(void))ring_put, METH_FASTCALL | METH_KEYWORDS, put_doc},
+    {"get", (PyCFunction)(void (*)(void))ring_get, METH_FASTCALL | METH_KEYWORDS, get_doc},
+    {"put_nowait", (PyCFunction)ring_put_nowait, METH_O, "put_nowait(obj)\n--\n\nput(obj, False)."},
+    {"get_nowait", (PyCFunction)ring_get_nowait, METH_NOARGS, "get_nowait()\n--\n\nget(False)."},
+    {"put_many", (PyCFunction)(void (*)(void))ring_put_many, METH_FASTCALL | METH_KEYWORDS,
+     put_many_doc},
+    {"get_many", (PyCFunction)(void (*)(void))ring_get_many, METH_FASTCALL | METH_KEYWORDS,
+     get_many_doc},
+    {"qsize", (PyCFunction)ring_qsize, METH_NOARGS,
+     "qsize()\n--\n\nHow many items are in it: exact at some instant of the call."},
+    {"empty", (PyCFunction)ring_empty, METH_NOARGS, "empty()\n--\n\nIs it empty just now?"},
+    {"full", (PyCFunction)ring_full, METH_NOARGS,
+     "full()\n--\n\nIs it as full as maxsize or max_bytes let it be?"},
+    {"_close", (PyCFunction)ring_close, METH_NOARGS, NULL},
+    {"_shut", (PyCFunction)ring_shut, METH_O, NULL},
+    {"_open", (PyCFunction)ring_open, METH_NOARGS, NULL},
+    {"_look", (PyCFunction)ring_look, METH_NOARGS, look_doc},
+    {NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_init, ring_init},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_methods, methods},
+    {Py_tp_doc, "The queue in shared memory."},
+    {0, NULL},
+};
+
+PyType_Spec pn_ring_spec = {
+    .name = "procession._core.Ring",
+    .basicsize = sizeof(RingObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = slots,
+};

@@ -1,0 +1,1 @@
+"""The ground: errors, statistics, platform. Imports nothing of the library."""

@@ -1,0 +1,87 @@
+"""Every exception of the library.
+
+Each is also what the standard library raises in the same place, so that old
+handlers go on working::
+
+    Exception
+     +-- RuntimeError
+     |    +-- OwnerDied          the last owner of a Mutex died holding it
+     |    +-- NotOwner           released by somebody who does not hold it
+     |    +-- LayoutMismatch     the other side is another version, or in another pid namespace
+     |    +-- NotShared          pickled where no process can receive it
+     +-- ValueError
+     |    +-- StaleHandle        the object of a handle has been freed
+     +-- MemoryError
+     |    +-- DomainFull         a limit of the domain's memory or process table
+     +-- ShutDown                the queue was ended (is queue.ShutDown from 3.13 on)
+    Warning
+     +-- RuntimeWarning
+          +-- OwnerDiedWarning   as OwnerDied, for a Mutex without on_owner_death
+
+``queue.Empty`` and ``queue.Full`` are the standard library's own.
+"""
+
+import queue
+import sys
+from typing import TYPE_CHECKING
+
+__all__ = [
+    "DomainFull",
+    "LayoutMismatch",
+    "NotOwner",
+    "NotShared",
+    "OwnerDied",
+    "OwnerDiedWarning",
+    "ShutDown",
+    "StaleHandle",
+]
+
+
+class OwnerDied(RuntimeError):
+    """The process that held a Mutex died before it released it.
+
+    ``name`` is the Mutex's. What the lock protects may be half changed.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the last owner of Mutex '{name}' died holding it; what it protects may be half "
+            "changed. Check it, or give the Mutex on_owner_death=repair."
+        )
+        self.name = name
+
+    def __reduce__(self) -> tuple[type["OwnerDied"], tuple[str]]:
+        return type(self), (self.name,)
+
+
+class OwnerDiedWarning(RuntimeWarning):
+    """As OwnerDied, for a Mutex that was given no ``on_owner_death``."""
+
+
+class NotOwner(RuntimeError):
+    """A Mutex was released by a thread that does not hold it."""
+
+
+class LayoutMismatch(RuntimeError):
+    """The other side uses another layout version or lives in another pid namespace."""
+
+
+class NotShared(RuntimeError):
+    """An object of a domain was pickled where no other process can take it over."""
+
+
+class StaleHandle(ValueError):
+    """The object that a handle names has been freed, because nobody held it any more."""
+
+
+class DomainFull(MemoryError):
+    """A limit of the domain was reached; the text names the limit. Nothing was put."""
+
+
+if TYPE_CHECKING or sys.version_info < (3, 13):
+
+    class ShutDown(Exception):  # noqa: N818 - the name of the standard library's 3.13
+        """The queue was ended with ``shutdown()``."""
+
+else:
+    ShutDown = queue.ShutDown

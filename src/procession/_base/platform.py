@@ -1,0 +1,64 @@
+"""What this machine offers, what is missing, and what that costs."""
+
+import platform
+from dataclasses import dataclass
+
+from procession import _core
+
+__all__ = ["Missing", "Report", "doctor"]
+
+_COSTS = {
+    "robust_list": (
+        "the kernel does not tell who died holding a lock (get_robust_list refused)",
+        "a lock of a killed owner comes back after up to 50 ms instead of at once",
+    ),
+    "waitv": (
+        "no sleep on two words (futex_waitv refused: Linux before 5.16, or a seccomp filter)",
+        "after an ill-timed kill a sleeper may notice up to 50 ms late",
+    ),
+    "pending_wake": (
+        "the kernel does not wake for a thread that dies between a change and its wake",
+        "after such a kill a sleeper may notice up to 50 ms late",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One optional ability that this system lacks."""
+
+    feature: str
+    what: str
+    cost: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What :func:`doctor` found."""
+
+    kernel: str
+    cpus: int  # that this process may use
+    missing: tuple[Missing, ...]
+
+    def __str__(self) -> str:
+        head = f"procession on Linux {self.kernel}, {self.cpus} CPU{'s' if self.cpus > 1 else ''}: "
+        if not self.missing:
+            return head + "all there."
+        lines = [head + f"{len(self.missing)} of {len(_COSTS)} optional abilities missing."]
+        for item in self.missing:
+            lines.append(f"  {item.feature}: {item.what}")
+            lines.append(f"    cost: {item.cost}; nothing is lost or left hanging")
+        return "\n".join(lines)
+
+
+def doctor() -> Report:
+    """Say which optional abilities of the kernel are missing here, and what each costs.
+
+    >>> import procession
+    >>> report = procession.doctor()
+    >>> print(report)  # doctest: +SKIP
+    procession on Linux 6.18.44, 2 CPUs: all there.
+    """
+    found = _core.features()
+    missing = tuple(Missing(name, *_COSTS[name]) for name in _COSTS if not found[name])
+    return Report(platform.release(), found["cpus"], missing)

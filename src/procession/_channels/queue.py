@@ -1,0 +1,120 @@
+"""Queues for many producers and many consumers, first in, first out for each producer.
+
+    put(obj)  encode -> ring in shared memory -> decode  get()
+
+There is no feeder thread: when ``put`` returns, the item stands in shared memory, and no
+death of anybody can take it back. An item belongs to whoever took it with ``get``: if that
+process is killed before it was done, that item is gone with it, at most what one ``get`` or
+``get_many`` had in hand.
+"""
+
+import itertools
+import operator
+from typing import Any, Generic, TypeVar
+
+from procession import _core
+from procession._base.statistics import QueueStatistics
+from procession._memory import serialize as serialize  # gives the core its pickler
+from procession._memory.domain import domains
+from procession._memory.handle import reduce_shared
+
+__all__ = ["Queue", "SimpleQueue"]
+
+T = TypeVar("T")
+_numbers = itertools.count(1)
+
+
+def _size(value: object, what: str) -> int:
+    try:
+        size = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
+    if size < 0:
+        raise ValueError(f"{what} must be 0 (unbounded) or more, not {size}")
+    return size
+
+
+class _BaseQueue(_core.Ring, Generic[T]):
+    @property
+    def name(self) -> str:
+        """The label given to it; it need not be unique."""
+        return self._label or ""
+
+    def close(self) -> None:
+        """This process puts and gets no more. The others go on. May be called twice."""
+        self._close()
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """End the queue for all processes, as ``queue.Queue.shutdown`` of 3.13 does.
+
+        ``put`` raises ShutDown from now on; ``get`` does so when the queue is empty, so every
+        consumer sees the end. With `immediate` the items that wait are given up.
+        """
+        self._shut(immediate)
+
+    def statistics(self) -> QueueStatistics:
+        """Items, bytes and waiters at this instant."""
+        items, size, maxsize, max_bytes, waiting, shut, closed = self._look()
+        return QueueStatistics(
+            name=self.name,
+            items=items,
+            bytes=size,
+            maxsize=maxsize,
+            max_bytes=max_bytes,
+            waiting=waiting,
+            shut_down=bool(shut),
+            closed=bool(closed),
+        )
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        items = f"{now.items} of {now.maxsize} items" if now.maxsize else f"{now.items} items"
+        notes = [f"{now.waiting} waiting"] if now.waiting else []
+        notes += ["shut down"] if now.shut_down else []
+        notes += ["closed here"] if now.closed else []
+        return f"<{type(self).__name__} '{now.name}' {', '.join([items, *notes])}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduce_shared(self)
+
+
+class Queue(_BaseQueue[T]):
+    """The drop-in for ``multiprocessing.Queue``.
+
+    `maxsize`: at most so many items wait (0: unbounded; what exceeds the ring goes into more
+    memory of the domain, up to its cap, then DomainFull). `max_bytes`: at most so many bytes
+    wait, as stored; one larger item may travel alone. `name`: a label, shown everywhere.
+
+    ``queue.Full`` and ``queue.Empty`` are raised as there; an object that does not pickle raises
+    in the caller of ``put``, and nothing is lost.
+
+    >>> jobs = Queue(name="jobs")
+    >>> jobs.put(("a.py", 1))
+    >>> jobs.get()
+    ('a.py', 1)
+    """
+
+    def __init__(self, maxsize: int = 0, *, max_bytes: int | None = None, name: str | None = None) -> None:
+        super().__init__(
+            domains.current(),
+            f"Queue-{next(_numbers)}" if name is None else name,
+            _size(maxsize, "maxsize"),
+            _size(max_bytes or 0, "max_bytes"),
+        )
+
+    def join_thread(self) -> None:
+        """There is no feeder thread: nothing to wait for. AssertionError before ``close()``."""
+        if not self.statistics().closed:
+            raise AssertionError(f"{self!r} is not closed: call close() first")
+
+    def cancel_join_thread(self) -> None:
+        """There is no feeder thread, so process exit never waits for one."""
+
+
+class SimpleQueue(_BaseQueue[T]):
+    """The drop-in for ``multiprocessing.SimpleQueue``: unbounded, ``put``, ``get``, ``empty``."""
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(
+            domains.current(), f"SimpleQueue-{next(_numbers)}" if name is None else name, 0, 0
+        )

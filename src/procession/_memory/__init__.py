@@ -1,0 +1,1 @@
+"""Bytes: the domain, how its objects are named when sent, how items become bytes."""

@@ -1,0 +1,72 @@
+"""The domains of this process: its own, and those it was attached to."""
+
+import os
+import threading
+
+from procession import _core
+
+__all__ = ["Domains", "domains"]
+
+
+class Domains:
+    """All domains that this process has mapped, by uuid; the first is the default.
+
+    A program has one; a child that makes an object while ``__main__`` is imported, before
+    its arguments are unpickled, has two.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_uuid: dict[bytes, _core.Domain] = {}
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    @property
+    def default(self) -> _core.Domain | None:
+        """The domain in use, or None if none was made yet."""
+        return next(iter(self._by_uuid.values()), None)
+
+    def current(self) -> _core.Domain:
+        """The default domain, made at the first use.
+
+        ``PROCESSION_DOMAIN_SIZE`` and ``PROCESSION_MAX_BYTES`` (bytes) override the defaults.
+        """
+        with self._lock:
+            domain = self.default
+            if domain is None:
+                domain = _core.Domain.create(
+                    _bytes_of("PROCESSION_DOMAIN_SIZE"), _bytes_of("PROCESSION_MAX_BYTES")
+                )
+                self._by_uuid[domain.uuid] = domain
+            return domain
+
+    def get(self, uuid: bytes) -> _core.Domain | None:
+        """The domain of that uuid, if this process has it."""
+        return self._by_uuid.get(uuid)
+
+    def attach(self, uuid: bytes, fd: int, slot: int | None = None, generation: int = 0) -> _core.Domain:
+        """Map the domain behind `fd`, which becomes the domain's own; a known one stays."""
+        with self._lock:
+            domain = self._by_uuid.get(uuid)
+            if domain is None:
+                domain = _core.Domain.attach(fd, slot, generation)
+                self._by_uuid[uuid] = domain
+            return domain
+
+
+def _bytes_of(variable: str) -> int:
+    text = os.environ.get(variable, "")
+    if not text:
+        return 0
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value <= 0:
+        raise ValueError(f"{variable} must be a positive number of bytes, not {text!r}")
+    return value
+
+
+domains = Domains()

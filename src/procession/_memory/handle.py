@@ -1,0 +1,126 @@
+"""How an object of a domain is named when it is sent to another process.
+
+In an item of a queue of the same domain it is (domain, offset, generation), and the queue's
+record keeps the object alive on the way. In the arguments of a process that is being started, by
+us or by the standard library, the domain's descriptor travels too, and the object is kept alive
+by a slot of the process table that was reserved for the child.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from procession import _core
+from procession._base import stdlib
+from procession._base.errors import NotShared, StaleHandle
+from procession._memory.domain import domains
+
+__all__ = ["collect_handles", "reduce_shared"]
+
+FOREIGN = 8  # slot flag: started by the standard library
+
+
+class _Carriage(threading.local):
+    """What is being pickled in this thread, if an item of a queue is."""
+
+    domain: _core.Domain | None = None
+    offsets: set[int] | None = None
+
+
+class _Starts:
+    """For each process that is being started: one descriptor and one slot for each domain."""
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakKeyDictionary[Any, dict[bytes, tuple[Any, int, int]]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def passage(self, popen: Any, domain: _core.Domain) -> tuple[Any, int, int]:
+        """(descriptor, slot, generation): the same for all handles, since a start passes a
+        descriptor once only."""
+        known = self._known.setdefault(popen, {})
+        if domain.uuid not in known:
+            reserved = getattr(popen, "procession_slot", None)
+            default = domains.default
+            if reserved is None or default is None or default.uuid != domain.uuid:
+                reserved = domain.reserve_slot("", FOREIGN)
+            known[domain.uuid] = (stdlib.DupFd(domain.fd), *reserved)
+        return known[domain.uuid]
+
+
+_carriage = _Carriage()
+_starts = _Starts()
+
+
+@contextmanager
+def collect_handles(domain: _core.Domain) -> Iterator[set[int]]:
+    """While an item of a queue of `domain` is pickled: gather the objects that it names."""
+    before = _carriage.domain, _carriage.offsets
+    _carriage.domain, _carriage.offsets = domain, set()
+    try:
+        yield _carriage.offsets
+    finally:
+        _carriage.domain, _carriage.offsets = before
+
+
+def reduce_shared(shared: _core.Shared, state: dict[str, object] | None = None) -> tuple[Any, ...]:
+    """What ``__reduce__`` of a shared object returns. Raises NotShared elsewhere than above."""
+    domain = shared._domain
+    offset, generation = shared._handle
+    cls = type(shared)
+    rebuild: Callable[..., Any]
+    if _carriage.offsets is not None and _carriage.domain is not None:
+        if _carriage.domain.uuid == domain.uuid:
+            _carriage.offsets.add(offset)
+            where: tuple[Any, ...] = (None, None, 0)
+        else:
+            where = ((os.getpid(), domain.fd), None, 0)
+    else:
+        popen = stdlib.spawning_popen()
+        if popen is None:
+            raise NotShared(
+                f"{shared!r} can be sent to another process only as an argument of a process that "
+                "is being started, or inside an item of a procession queue; here it was pickled "
+                "by something else"
+            )
+        where = _starts.passage(popen, domain)
+        shared._hold_for(where[1])
+    rebuild = _rebuild
+    return rebuild, (cls, domain.uuid, offset, generation, *where, state)
+
+
+def _rebuild(
+    cls: type[_core.Shared],
+    uuid: bytes,
+    offset: int,
+    generation: int,
+    passage: Any,
+    slot: int | None,
+    slot_generation: int,
+    state: dict[str, object] | None,
+) -> _core.Shared:
+    domain = domains.get(uuid)
+    if domain is None:
+        domain = domains.attach(uuid, _open(passage, cls), slot, slot_generation)
+    shared = cls._attach(domain, offset, generation)
+    if state:
+        shared.__dict__.update(state)
+    return shared
+
+
+def _open(passage: Any, cls: type[_core.Shared]) -> int:
+    if passage is None:
+        raise StaleHandle(f"the domain of this {cls.__name__} is not attached to this process (pid {os.getpid()})")
+    if isinstance(passage, tuple):
+        pid, fd = passage
+        try:
+            return os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise StaleHandle(
+                f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
+            ) from error
+    # The start passes one descriptor for all handles: keep an own copy of it.
+    return os.dup(passage.detach())

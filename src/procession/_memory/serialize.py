@@ -1,0 +1,27 @@
+"""How items of queues that are not plain values become bytes."""
+
+import io
+import pickle
+
+from procession import _core
+from procession._base import stdlib
+from procession._memory.handle import collect_handles
+
+__all__ = ["dumps"]
+
+PROTOCOL = 5
+
+
+def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, tuple[int, ...]]:
+    """Pickle `obj` for a queue of `domain`; also the offsets of the shared objects in it.
+
+    Whatever ``multiprocessing`` can send, this can, and reducers registered there count here.
+    Raises what pickling raises, in the caller.
+    """
+    buffer = io.BytesIO()
+    with collect_handles(domain) as offsets:
+        stdlib.ForkingPickler(buffer, PROTOCOL).dump(obj)
+    return buffer.getbuffer(), tuple(offsets)
+
+
+_core._use_serializer(dumps, pickle.loads)
