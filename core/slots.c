@@ -185,7 +185,8 @@ pn_slot_owner_alive(void *context, uint32_t owner)
     pn_domain *domain = context;
     if (owner & PN_LEDGER) {
         uint32_t index = owner & ~PN_LEDGER;
-        return index < PN_SLOTS && pn_slot_alive(domain, index);
+        /* An owner without a line of the table (it was full) cannot be judged. */
+        return index >= PN_SLOTS || pn_slot_alive(domain, index);
     }
     /* A tid. Where the kernel keeps robust lists it marks the dead itself. */
     if (pn_platform.robust_list) {
