@@ -75,7 +75,7 @@ def children() -> Iterator[str]:
 def slots() -> Iterator[str]:
     """Yield a line for each process that this program's domain believes to be starting or alive."""
     module = sys.modules.get("procession._memory.domain")
-    domain = module and module.existing()
+    domain = module and module.domains.default
     if domain is None:
         return
     starting, live, guardian = 1, 2, 4

@@ -96,7 +96,5 @@ def test_import_elsewhere_than_on_linux_says_what_to_do() -> None:
 
 def test_fallback_is_valid_python() -> None:
     lines = [line.strip() for line in FALLBACK.splitlines()]
-    result = python(
-        "import sys\nsys.modules['procession'] = None\n" + "\n".join(lines) + "\nmp.Queue"
-    )
+    result = python("import sys\nsys.modules['procession'] = None\n" + "\n".join(lines) + "\nmp.Queue")
     assert result.returncode == 0, result.stderr

@@ -1,0 +1,316 @@
+"""Every function of the C module, called many times, leaves nothing behind: no block, no byte, no descriptor.
+
+The list is checked for completeness: who adds a function to C adds a call here. Calls that fail are on it too, since an
+error's way out is where references are forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import inspect
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import procession  # noqa: F401  (gives the core its serializer)
+from procession import _core
+
+CALLS = 1000
+ROUNDS = 3  # a leak grows in each of them, a cache in the first only
+RAISED = (ValueError, TypeError, RuntimeError, OSError, MemoryError, AssertionError, OverflowError)
+
+
+class Unpicklable:
+    """Raises when it is to be put."""
+
+    def __reduce__(self) -> Any:
+        raise ValueError("not to be pickled")
+
+
+class Mutex(_core.Mutex):
+    """Takes note of nothing when it comes from a dead owner."""
+
+    def _owner_died(self) -> None:
+        pass
+
+
+class Bench:
+    """What the calls work on: one domain and one object of each type."""
+
+    def __init__(self) -> None:
+        self.domain = _core.Domain.create(max_bytes=64 << 20)
+        self.ring = _core.Ring(self.domain, "ring", 0, 0)
+        self.one = _core.Ring(self.domain, "one", 1, 0)
+        self.one.put(0)
+        self.shut = _core.Ring(self.domain, "shut", 0, 0)
+        self.closed = _core.Ring(self.domain, "closed", 0, 0)
+        self.closed._close()
+        self.mutex = Mutex(self.domain, "mutex")
+        self.rlock = _core.RLock(self.domain, "rlock")
+        self.lock = _core.Lock(self.domain, "lock")
+        self.items = [
+            None,
+            True,
+            1,
+            1 << 40,
+            1 << 90,
+            0.5,
+            "text",
+            b"bytes",
+            (1, [2, {3: "x"}]),
+            {4},
+            b"x" * 100_000,
+        ]
+
+    def there_and_back(self) -> None:
+        for item in self.items:
+            self.ring.put(item)
+        assert [self.ring.get() for _ in self.items] == self.items
+
+    def many_there_and_back(self) -> None:
+        self.ring.put_many(self.items)
+        got: list[object] = []
+        while len(got) < len(self.items):
+            got += self.ring.get_many(100)
+        assert got == self.items
+
+    def slot(self, *steps: str) -> None:
+        index, generation = self.domain.reserve_slot("child", 0)
+        for step in steps:
+            getattr(self.domain, step)(index, generation)
+        self.domain.release_slot(index, generation)
+
+    def slot_pid(self) -> None:
+        index, generation = self.domain.reserve_slot("child", 0)
+        self.domain.set_slot_pid(index, generation, os.getpid())
+        self.domain.release_slot(index, generation)
+
+    def attach_domain(self) -> None:
+        other = _core.Domain.attach(os.dup(self.domain.fd))
+        index, generation = other.slot, other.generation
+        del other
+        self.domain.release_slot(index, generation)
+
+    def hold(self, shared: _core.Shared) -> None:
+        index, generation = self.domain.reserve_slot("child", 0)
+        shared._hold_for(index)
+        self.domain.release_slot(index, generation)
+
+
+def lock_calls(name: str) -> dict[str, Callable[[Bench], object]]:
+    def lock(bench: Bench) -> Any:
+        return getattr(bench, name.lower())
+
+    def take_and_give(bench: Bench) -> None:
+        assert lock(bench).acquire(timeout=1)
+        lock(bench).release()
+
+    def enter_and_exit(bench: Bench) -> None:
+        with lock(bench):
+            pass
+
+    return {
+        f"{name}.__init__": lambda bench: getattr(_core, name)(bench.domain, "another"),
+        f"{name}.acquire": take_and_give,
+        f"{name}.acquire wrong": lambda bench: lock(bench).acquire(True, "soon"),
+        f"{name}.acquire unknown": lambda bench: lock(bench).acquire(hurry=True),
+        f"{name}.release": take_and_give,
+        f"{name}.release unowned": lambda bench: lock(bench).release(),
+        f"{name}.__enter__": enter_and_exit,
+        f"{name}.__exit__": enter_and_exit,
+        f"{name}.locked": lambda bench: lock(bench).locked(),
+        f"{name}._look": lambda bench: lock(bench)._look(),
+    }
+
+
+def attribute(name: str) -> Callable[[Bench], object]:
+    return lambda bench: getattr(bench.domain, name)
+
+
+def release_marked(bench: Bench) -> None:
+    bench.mutex.acquire()
+    bench.mutex._release_marked()
+    bench.mutex.acquire()
+    bench.mutex.release()
+
+
+# "Type.name", and behind it in words the way of calling if there are several.
+TABLE: dict[str, Callable[[Bench], object]] = {
+    "features": lambda _: _core.features(),
+    "_use_serializer": lambda _: _core._use_serializer(1),  # type: ignore[call-arg]
+    "Domain.create": lambda _: _core.Domain.create(size=1 << 28, max_bytes=1 << 24),
+    "Domain.create wrong": lambda _: _core.Domain.create(size="big"),  # type: ignore[arg-type]
+    "Domain.attach": Bench.attach_domain,
+    "Domain.attach wrong": lambda _: _core.Domain.attach(-1),
+    "Domain.watch": lambda bench: _core.Domain.watch(os.dup(bench.domain.fd)),
+    "Domain.reserve_slot": Bench.slot,
+    "Domain.reserve_slot wrong": lambda bench: bench.domain.reserve_slot(1),  # type: ignore[arg-type]
+    "Domain.set_slot_pid": Bench.slot_pid,
+    "Domain.release_slot": Bench.slot,
+    "Domain.release_slot wrong": lambda bench: bench.domain.release_slot(1 << 20, 0),
+    "Domain.slots": lambda bench: bench.domain.slots(),
+    "Domain.sweep": lambda bench: bench.domain.sweep(),
+    "Domain.set_report": lambda bench: bench.domain.set_report(b"words" * 1000),
+    "Domain.set_report wrong": lambda bench: bench.domain.set_report("words"),  # type: ignore[arg-type]
+    "Domain.take_report": lambda bench: bench.domain.take_report(bench.domain.slot, bench.domain.generation),
+    "Domain.set_guardian": lambda bench: bench.domain.set_guardian(0, 0),
+    "Domain.guardian": lambda bench: bench.domain.guardian(),
+    "Domain.used": lambda bench: bench.domain.used(),
+    **{
+        f"Domain.{name}": attribute(name)
+        for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation", "slots_changed")
+    },
+    "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
+    "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
+    "Shared._attach stale": lambda bench: _core.Ring._attach(bench.domain, bench.ring._handle[0], 1 << 30),
+    "Shared._hold_for": lambda bench: bench.hold(bench.ring),
+    "Shared._hold_for wrong": lambda bench: bench.ring._hold_for(1 << 20),
+    "Shared._label": lambda bench: bench.ring._label,
+    "Shared._handle": lambda bench: bench.ring._handle,
+    "Shared._domain": lambda bench: bench.ring._domain,
+    "Ring.__init__": lambda bench: _core.Ring(bench.domain, "another", 10, 1 << 20),
+    "Ring.__init__ wrong": lambda bench: _core.Ring(bench.domain, "another", "many", 0),  # type: ignore[arg-type]
+    "Ring.__init__ twice": lambda bench: bench.ring.__init__(bench.domain, "ring", 0, 0),  # type: ignore[misc]
+    "Ring.put": Bench.there_and_back,
+    "Ring.put unpicklable": lambda bench: bench.ring.put(Unpicklable()),
+    "Ring.put full": lambda bench: bench.one.put(1, timeout=0),
+    "Ring.put too large": lambda bench: bench.ring.put(bytes(80 << 20)),
+    "Ring.put closed": lambda bench: bench.closed.put(1),
+    "Ring.get": Bench.there_and_back,
+    "Ring.get empty": lambda bench: bench.ring.get(timeout=0),
+    "Ring.get wrong": lambda bench: bench.ring.get(True, "soon"),  # type: ignore[arg-type]
+    "Ring.put_nowait": lambda bench: (bench.ring.put_nowait(1), bench.ring.get()),
+    "Ring.put_nowait full": lambda bench: bench.one.put_nowait([1]),
+    "Ring.get_nowait": lambda bench: (bench.ring.put(2), bench.ring.get_nowait()),
+    "Ring.get_nowait empty": lambda bench: bench.ring.get_nowait(),
+    "Ring.put_many": Bench.many_there_and_back,
+    "Ring.put_many unpicklable": lambda bench: bench.ring.put_many([*bench.items, Unpicklable()]),
+    "Ring.put_many wrong": lambda bench: bench.ring.put_many(1),  # type: ignore[arg-type]
+    "Ring.put_many full": lambda bench: bench.one.put_many([1, "x" * 50_000], timeout=0),
+    "Ring.get_many": Bench.many_there_and_back,
+    "Ring.get_many empty": lambda bench: bench.ring.get_many(9, timeout=0),
+    "Ring.get_many wrong": lambda bench: bench.ring.get_many(0),
+    "Ring.qsize": lambda bench: bench.ring.qsize(),
+    "Ring.empty": lambda bench: bench.ring.empty(),
+    "Ring.full": lambda bench: bench.ring.full(),
+    "Ring._close": lambda bench: bench.closed._close(),
+    "Ring._shut": lambda bench: bench.shut._shut(False),
+    "Ring._shut put": lambda bench: bench.shut.put(1),
+    "Ring._open": lambda bench: bench.ring._open(),
+    "Ring._look": lambda bench: bench.ring._look(),
+    **lock_calls("Mutex"),
+    "Mutex._release_marked": release_marked,
+    "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
+    **lock_calls("RLock"),
+    **lock_calls("Lock"),
+}
+
+# What cannot be called here a thousand times, and where it is exercised instead.
+ELSEWHERE = {
+    "Domain.reserve_for_fork": "arms the next fork of this thread: tests/unit",
+    "Domain.claim_slot": "gives up this process's own slot: every start of a child calls it",
+}
+
+
+class Memory(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    names = (
+        "arena",
+        "ordblks",
+        "smblks",
+        "hblks",
+        "hblkhd",
+        "usmblks",
+        "fsmblks",
+        "uordblks",
+        "fordblks",
+        "keepcost",
+    )
+    _fields_ = [(name, ctypes.c_size_t) for name in names]
+
+
+def allocated() -> int:
+    """Return the bytes that C has allocated and not freed; 0 where the C library does not tell."""
+    try:
+        look = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        return 0
+    look.restype = Memory
+    memory = look()
+    return int(memory.uordblks + memory.hblkhd)
+
+
+def functions() -> set[str]:
+    """Return "Type.name" for all that the C module offers, inherited names once."""
+    names = set()
+    for name, thing in vars(_core).items():
+        if isinstance(thing, types.BuiltinFunctionType):
+            names.add(name)
+        elif inspect.isclass(thing) and thing.__module__ == _core.__name__:
+            members = {member for member in vars(thing) if member not in {"__doc__", "__module__", "__new__"}}
+            names |= {f"{name}.{member}" for member in members}
+    return names
+
+
+def test_list_is_complete() -> None:
+    assert {name.partition(" ")[0] for name in TABLE} | set(ELSEWHERE) == functions()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_no_growth(bench: Bench, name: str) -> None:
+    call = TABLE[name]
+
+    def measure() -> tuple[int, int, int, int]:
+        gc.collect()
+        used = bench.domain.used()
+        descriptors = len(os.listdir("/proc/self/fd"))
+        return (
+            sys.getallocatedblocks(),
+            allocated(),
+            used["payloads"] + used["reports"],
+            descriptors,
+        )
+
+    def repeat(times: int) -> None:
+        for _ in range(times):
+            with contextlib.suppress(*RAISED, *queue_errors()):
+                call(bench)
+
+    calls = CALLS if name not in {"Domain.create", "Domain.attach", "Domain.watch"} else CALLS // 10
+    repeat(calls // 5)  # fills the caches
+    growth = []
+    for _ in range(ROUNDS):
+        before = measure()
+        repeat(calls)
+        growth.append([after - then for then, after in zip(before, measure(), strict=True)])
+    # One block, or 16 bytes, left by every fifth call is a leak; less is noise of the interpreter.
+    limits = (calls // 5, 16 * calls // 5, 4096, 1)
+    for what, limit, values in zip(
+        ("blocks", "bytes", "domain", "descriptors"), limits, zip(*growth, strict=True), strict=True
+    ):
+        assert min(values) < limit, f"{name}: {what} grew by {values} in {ROUNDS} times {calls} calls"
+
+
+def queue_errors() -> tuple[type[BaseException], ...]:
+    import queue
+
+    return (queue.Empty, queue.Full)
+
+
+def test_growth_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[object] = []
+    monkeypatch.setitem(TABLE, "Domain.used", lambda bench: kept.append(bench.domain.used()))
+    with pytest.raises(AssertionError, match="blocks grew"):
+        test_no_growth(bench, "Domain.used")
