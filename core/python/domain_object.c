@@ -31,7 +31,7 @@ domain_dealloc(DomainObject *self)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(create_doc, "create(size=0, max_bytes=0)\n--\n\n"
+PyDoc_STRVAR(create_doc, "create($type, size=0, max_bytes=0)\n--\n\n"
                          "Make a domain of `size` bytes of address space (0: as much as the "
                          "limits let it), of which `max_bytes` may be used (0: half of memory).");
 
@@ -52,7 +52,7 @@ domain_create(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return status == PN_OK ? wrap(type, domain) : pn_raise(status, NULL, "domain", "");
 }
 
-PyDoc_STRVAR(attach_doc, "attach(fd, slot=None, generation=0)\n--\n\n"
+PyDoc_STRVAR(attach_doc, "attach($type, fd, slot=None, generation=0)\n--\n\n"
                          "Map the domain behind a descriptor, which becomes the domain's own, and "
                          "claim the slot that the parent reserved (None: reserve one).");
 
@@ -95,7 +95,7 @@ domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return wrap(type, domain);
 }
 
-PyDoc_STRVAR(watch_doc, "watch(fd)\n--\n\nMap it without taking a slot (the guardian).");
+PyDoc_STRVAR(watch_doc, "watch($type, fd, /)\n--\n\nMap it without taking a slot (the guardian).");
 
 static PyObject *
 domain_watch(PyTypeObject *type, PyObject *argument)

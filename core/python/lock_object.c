@@ -151,7 +151,7 @@ parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *blo
 }
 
 PyDoc_STRVAR(acquire_doc,
-             "acquire(block=True, timeout=None)\n--\n\n"
+             "acquire($self, block=True, timeout=None)\n--\n\n"
              "Take it; True if taken, False if not within `timeout` seconds.\n\n"
              "Ctrl-C reaches a waiter at once. A lock whose owner died comes back by itself.");
 
@@ -230,7 +230,7 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
 
 /* ---- releasing ------------------------------------------------------------- */
 
-PyDoc_STRVAR(release_doc, "release()\n--\n\nGive it back.");
+PyDoc_STRVAR(release_doc, "release($self)\n--\n\nGive it back.");
 
 static PyObject *
 mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
@@ -318,7 +318,7 @@ lock_enter(SharedObject *self, PyObject *Py_UNUSED(none))
 
 /* ---- looking ---------------------------------------------------------------- */
 
-PyDoc_STRVAR(locked_doc, "locked()\n--\n\nIs it held by anybody just now?");
+PyDoc_STRVAR(locked_doc, "locked($self)\n--\n\nIs it held by anybody just now?");
 
 static PyObject *
 lock_locked(SharedObject *self, PyObject *Py_UNUSED(none))
@@ -326,7 +326,7 @@ lock_locked(SharedObject *self, PyObject *Py_UNUSED(none))
     return PyBool_FromLong((atomic_load(&lock_of(self)->word) & PN_OWNER) != 0);
 }
 
-PyDoc_STRVAR(look_doc, "_look()\n--\n\n(owner pid or 0, owner tid or 0, owner's name, waiters, "
+PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n(owner pid or 0, owner tid or 0, owner's name, waiters, "
                        "recoveries, depth, held by this thread)");
 
 static PyObject *

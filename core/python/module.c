@@ -28,9 +28,9 @@ features(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 
 static PyMethodDef functions[] = {
     {"_use_serializer", use_serializer, METH_VARARGS,
-     "_use_serializer(dumps, loads)\n--\n\nHow items that are not plain become bytes."},
+     "_use_serializer($module, dumps, loads, /)\n--\n\nHow items that are not plain become bytes."},
     {"features", features, METH_NOARGS,
-     "features()\n--\n\nWhich optional abilities the kernel offers: name -> bool."},
+     "features($module)\n--\n\nWhich optional abilities the kernel offers: name -> bool."},
     {NULL},
 };
 

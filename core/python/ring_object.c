@@ -168,7 +168,7 @@ put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
 }
 
 PyDoc_STRVAR(put_doc,
-             "put(obj, block=True, timeout=None)\n--\n\n"
+             "put($self, obj, block=True, timeout=None)\n--\n\n"
              "Put one item in; when this returns, it is committed: no death can take it back.\n\n"
              "Raises queue.Full if there was no room within `timeout` seconds, ValueError if\n"
              "closed, ShutDown after shutdown(), DomainFull if memory ran out, and what\n"
@@ -254,7 +254,7 @@ encode_all(RingObject *self, pn_buffer *buffer, PyObject *items)
 }
 
 PyDoc_STRVAR(put_many_doc,
-             "put_many(items, block=True, timeout=None)\n--\n\n"
+             "put_many($self, items, block=True, timeout=None)\n--\n\n"
              "Put all items in, in order, in few commits: each commit is all or nothing.\n\n"
              "All are encoded first, so an item that does not pickle raises before any is\n"
              "put. If the time runs out midway, queue.Full says how many were put.");
@@ -347,7 +347,7 @@ sink_free(pn_sink *sink)
 }
 
 PyDoc_STRVAR(get_doc,
-             "get(block=True, timeout=None)\n--\n\n"
+             "get($self, block=True, timeout=None)\n--\n\n"
              "Take one item out.\n\n"
              "Raises queue.Empty if none came within `timeout` seconds, ValueError if closed,\n"
              "ShutDown when the queue was shut down and is empty. An item belongs to whoever\n"
@@ -417,7 +417,7 @@ decode_all(RingObject *self, const pn_sink *sink)
 }
 
 PyDoc_STRVAR(get_many_doc,
-             "get_many(max_items, block=True, timeout=None)\n--\n\n"
+             "get_many($self, max_items, block=True, timeout=None)\n--\n\n"
              "Take what is there, one item at least and `max_items` at most, in one take.\n\n"
              "Waits, and raises, as get() does. About 256 KiB are taken at a time.");
 
@@ -492,7 +492,7 @@ ring_shut(RingObject *self, PyObject *now)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(look_doc, "_look()\n--\n\n(items, bytes, maxsize, max_bytes, waiting, shut, closed)");
+PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n(items, bytes, maxsize, max_bytes, waiting, shut, closed)");
 
 static PyObject *
 ring_look(RingObject *self, PyObject *Py_UNUSED(none))
@@ -508,17 +508,17 @@ ring_look(RingObject *self, PyObject *Py_UNUSED(none))
 static PyMethodDef methods[] = {
     {"put", (PyCFunction)(void (*)(void))ring_put, METH_FASTCALL | METH_KEYWORDS, put_doc},
     {"get", (PyCFunction)(void (*)(void))ring_get, METH_FASTCALL | METH_KEYWORDS, get_doc},
-    {"put_nowait", (PyCFunction)ring_put_nowait, METH_O, "put_nowait(obj)\n--\n\nput(obj, False)."},
-    {"get_nowait", (PyCFunction)ring_get_nowait, METH_NOARGS, "get_nowait()\n--\n\nget(False)."},
+    {"put_nowait", (PyCFunction)ring_put_nowait, METH_O, "put_nowait($self, obj, /)\n--\n\nput(obj, False)."},
+    {"get_nowait", (PyCFunction)ring_get_nowait, METH_NOARGS, "get_nowait($self)\n--\n\nget(False)."},
     {"put_many", (PyCFunction)(void (*)(void))ring_put_many, METH_FASTCALL | METH_KEYWORDS,
      put_many_doc},
     {"get_many", (PyCFunction)(void (*)(void))ring_get_many, METH_FASTCALL | METH_KEYWORDS,
      get_many_doc},
     {"qsize", (PyCFunction)ring_qsize, METH_NOARGS,
-     "qsize()\n--\n\nHow many items are in it: exact at some instant of the call."},
-    {"empty", (PyCFunction)ring_empty, METH_NOARGS, "empty()\n--\n\nIs it empty just now?"},
+     "qsize($self)\n--\n\nHow many items are in it: exact at some instant of the call."},
+    {"empty", (PyCFunction)ring_empty, METH_NOARGS, "empty($self)\n--\n\nIs it empty just now?"},
     {"full", (PyCFunction)ring_full, METH_NOARGS,
-     "full()\n--\n\nIs it as full as maxsize or max_bytes let it be?"},
+     "full($self)\n--\n\nIs it as full as maxsize or max_bytes let it be?"},
     {"_close", (PyCFunction)ring_close, METH_NOARGS, NULL},
     {"_shut", (PyCFunction)ring_shut, METH_O, NULL},
     {"_open", (PyCFunction)ring_open, METH_NOARGS, NULL},

@@ -58,7 +58,7 @@ type_fits(pn_state *state, PyTypeObject *type, uint32_t kind)
     return wanted != NULL && PyType_IsSubtype(type, wanted);
 }
 
-PyDoc_STRVAR(attach_doc, "_attach(domain, offset, generation)\n--\n\n"
+PyDoc_STRVAR(attach_doc, "_attach($type, domain, offset, generation, /)\n--\n\n"
                          "Hold the object of a handle. Raises StaleHandle if it was freed.");
 
 static PyObject *
@@ -103,7 +103,7 @@ shared_attach(PyTypeObject *type, PyObject *args)
     return (PyObject *)self;
 }
 
-PyDoc_STRVAR(hold_for_doc, "_hold_for(slot)\n--\n\n"
+PyDoc_STRVAR(hold_for_doc, "_hold_for($self, slot, /)\n--\n\n"
                            "Keep the object alive for a process that is about to start.");
 
 static PyObject *
