@@ -10,7 +10,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 C_SOURCES := $(wildcard core/*.c core/python/*.c)
 C_HEADERS := $(wildcard core/*.h core/python/*.h)
 C_FORMATTED := $(C_SOURCES) $(C_HEADERS) $(wildcard tests/core/*.c tests/core/*.h)
-PY_CODE := src tests examples benchmarks setup.py
+PY_CODE := $(wildcard src tests examples benchmarks setup.py)
 MODELS := $(filter-out %/__init__.py %/conftest.py,$(wildcard tests/models/[a-z]*.py))
 
 # Stamps: what stands in the environment already.
@@ -44,9 +44,9 @@ lint: $(BUILT) $(DEV)  ## formatting, types, layers, stubs, compiler warnings; c
 	$(PY) tests/package/lint_core.py
 	PROCESSION_WERROR=1 $(PY) setup.py -q build_ext --build-lib build/werror --build-temp build/werror
 	$(BIN)/lint-imports
-	$(BIN)/mypy
+	$(BIN)/mypy $(filter-out setup.py,$(PY_CODE))
 	$(PY) -m mypy.stubtest procession._core
-	$(BIN)/pyright --verifytypes procession --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes procession --ignoreexternal
 
 format: $(DEV)  ## put Python and C sources into the house's form
 	$(BIN)/ruff format $(PY_CODE)

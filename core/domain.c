@@ -31,9 +31,8 @@ before_fork(void)
     pthread_mutex_lock(&registry_mutex);
     for (pn_domain *domain = registry; domain != NULL; domain = domain->next) {
         if (domain->child_slot == PN_SLOTS && domain->slot != PN_SLOTS) {
-            domain->child_plain =
-                pn_slot_reserve(domain, "", PN_SLOT_PLAIN, &domain->child_slot,
-                                &domain->child_generation) == PN_OK;
+            domain->child_plain = pn_slot_reserve(domain, "", PN_SLOT_PLAIN, &domain->child_slot,
+                                                  &domain->child_generation) == PN_OK;
         }
         pthread_mutex_lock(&domain->mutex);
         if (domain->child_slot != PN_SLOTS) {
@@ -319,7 +318,6 @@ pn_domain_commit(pn_domain *domain, uint64_t offset, uint64_t length)
 void
 pn_domain_punch(pn_domain *domain, uint64_t offset, uint64_t length)
 {
-    fallocate(domain->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-              (off_t)length);
+    fallocate(domain->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
     atomic_fetch_sub_explicit(&domain->header->committed, length, memory_order_relaxed);
 }

@@ -56,8 +56,7 @@ pn_futex_wait_two(pn_word *one, uint32_t expected_one, pn_word *two, uint32_t ex
         {.value = expected_two, .address = (uintptr_t)two, .flags = FUTEX2_SIZE_U32},
     };
     struct timespec at;
-    long woken =
-        syscall(SYS_futex_waitv, waits, 2, 0, absolute(until, &at), CLOCK_MONOTONIC);
+    long woken = syscall(SYS_futex_waitv, waits, 2, 0, absolute(until, &at), CLOCK_MONOTONIC);
     return woken < 0 ? -1 : 0;
 }
 

@@ -75,8 +75,8 @@ merge(pn_domain *domain, uint64_t page)
     uint64_t state = atomic_load_explicit(&block->state, memory_order_relaxed);
     uint64_t pages = pn_block_pages(state);
     while (page + pages < header->top) {
-        uint64_t next = atomic_load_explicit(&domain->blocks[page + pages].state,
-                                             memory_order_relaxed);
+        uint64_t next =
+            atomic_load_explicit(&domain->blocks[page + pages].state, memory_order_relaxed);
         if (pn_block_kind_of(next) != PN_BLOCK_FREE ||
             (next & PN_BLOCK_WARM) != (state & PN_BLOCK_WARM)) {
             break;
@@ -152,8 +152,7 @@ back_with_memory(pn_domain *domain, uint64_t page, uint64_t pages, bool warm)
 }
 
 static pn_status
-alloc_pages(pn_domain *domain, uint64_t pages, pn_block_kind kind, uint64_t queue,
-            uint64_t *offset)
+alloc_pages(pn_domain *domain, uint64_t pages, pn_block_kind kind, uint64_t queue, uint64_t *offset)
 {
     pn_header *header = domain->header;
     uint64_t page = find(domain, pages);
@@ -162,8 +161,8 @@ alloc_pages(pn_domain *domain, uint64_t pages, pn_block_kind kind, uint64_t queu
     bool fresh = page == header->top;
     if (fresh) {
         if (page + pages > header->heap_pages) {
-            snprintf(domain->limit, sizeof(domain->limit), "address space of the domain, %llu bytes",
-                     (unsigned long long)domain->size);
+            snprintf(domain->limit, sizeof(domain->limit),
+                     "address space of the domain, %llu bytes", (unsigned long long)domain->size);
             return PN_NO_MEMORY;
         }
         pn_status status = extend_table(domain, page + pages + 1);

@@ -271,8 +271,7 @@ pn_ledger_wait(pn_lock *lock, uint32_t slot, int64_t deadline, pn_owner_alive al
 {
     pn_thread *self = pn_self();
     pending_lock(self, lock);
-    pn_status status =
-        wait_for_word(self, lock, PN_LEDGER | slot, deadline, alive, context);
+    pn_status status = wait_for_word(self, lock, PN_LEDGER | slot, deadline, alive, context);
     pn_pending_clear(self);
     return status;
 }

@@ -294,8 +294,8 @@ pn_object_collect(pn_domain *domain, uint64_t offset)
         return false;
     }
     uint32_t moves = atomic_load(&object->moves);
-    if (has_holder(object) || pn_ring_any_names_object(domain, offset) ||
-        has_holder(object) || atomic_load(&object->moves) != moves) {
+    if (has_holder(object) || pn_ring_any_names_object(domain, offset) || has_holder(object) ||
+        atomic_load(&object->moves) != moves) {
         return false;
     }
     bool was_ring = atomic_load(&object->type) == PN_OBJECT_RING;

@@ -17,8 +17,8 @@
 pn_features pn_platform = {.cpus = 1};
 _Thread_local pn_thread pn_self_tls __attribute__((tls_model("initial-exec")));
 
-#define SLICE_NS (500 * 1000000LL)          /* nothing is known to need it: a net */
-#define SLICE_DEGRADED_NS (50 * 1000000LL)  /* here it stands in for the kernel's wake */
+#define SLICE_NS (500 * 1000000LL)         /* nothing is known to need it: a net */
+#define SLICE_DEGRADED_NS (50 * 1000000LL) /* here it stands in for the kernel's wake */
 
 static pn_robust_head *
 robust_head(void)

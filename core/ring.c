@@ -16,9 +16,9 @@
 #define NUMBER_MASK UINT64_C(0xffffff)
 #define BYTE_MASK ((UINT64_C(1) << NUMBER_SHIFT) - 1)
 #define BYTE_LIMIT (UINT64_C(1) << 39)    /* then a new segment is begun: no overflow */
-#define SEGMENT_LIMIT (UINT64_C(1) << 30)       /* bytes; larger ones would waste too much */
-#define SHRINK_FROM (UINT64_C(4) << 20)         /* an empty queue gives such a segment back */
-#define JUMP_ROOM sizeof(pn_record)             /* always kept for the JUMP */
+#define SEGMENT_LIMIT (UINT64_C(1) << 30) /* bytes; larger ones would waste too much */
+#define SHRINK_FROM (UINT64_C(4) << 20)   /* an empty queue gives such a segment back */
+#define JUMP_ROOM sizeof(pn_record)       /* always kept for the JUMP */
 #define TAKE_BYTES (UINT64_C(256) << 10)  /* copied under the head lock at most, about */
 #define WAIT_PAUSES 20
 #define WAIT_YIELDS 10
@@ -207,8 +207,8 @@ put_locked(pn_ring *ring, const pn_batch *batch)
         return PN_NEED_SEGMENT;
     }
     if (pad != 0) {
-        *(pn_record *)(ring->put.bytes + at) = (pn_record){
-            .value = (uint32_t)(pad - sizeof(pn_record)), .kind = PN_RECORD_PAD};
+        *(pn_record *)(ring->put.bytes + at) =
+            (pn_record){.value = (uint32_t)(pad - sizeof(pn_record)), .kind = PN_RECORD_PAD};
         at = 0;
     }
     memcpy(ring->put.bytes + at, batch->bytes, batch->length);
@@ -617,8 +617,9 @@ pn_status
 pn_ring_put(pn_ring *ring, const pn_batch *batch, int64_t deadline)
 {
     pn_ring_cell *cell = ring->cell;
-    sleep_side side = {ring,           batch,        NULL,        &cell->tail_lock, &cell->lead_put,
-                       &cell->not_full, &cell->head, PN_FULL, PN_WAIT_PUT};
+    sleep_side side = {
+        ring,        batch,   NULL,       &cell->tail_lock, &cell->lead_put, &cell->not_full,
+        &cell->head, PN_FULL, PN_WAIT_PUT};
     return wait_side(&side, deadline);
 }
 
@@ -626,8 +627,9 @@ pn_status
 pn_ring_get(pn_ring *ring, pn_sink *sink, int64_t deadline)
 {
     pn_ring_cell *cell = ring->cell;
-    sleep_side side = {ring,            NULL,        sink,         &cell->head_lock, &cell->lead_get,
-                       &cell->not_empty, &cell->tail, PN_EMPTY, PN_WAIT_GET};
+    sleep_side side = {
+        ring,        NULL,     sink,       &cell->head_lock, &cell->lead_get, &cell->not_empty,
+        &cell->tail, PN_EMPTY, PN_WAIT_GET};
     return wait_side(&side, deadline);
 }
 

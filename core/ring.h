@@ -48,9 +48,9 @@ typedef enum {
     PN_RECORD_FLOAT,
     PN_RECORD_STR,
     PN_RECORD_BYTES,
-    PN_RECORD_TREE,   /* the codec's own form of tuples, lists, dicts of plain values */
+    PN_RECORD_TREE, /* the codec's own form of tuples, lists, dicts of plain values */
     PN_RECORD_PICKLE,
-    PN_RECORD_PAD     /* nothing, up to the end of the block */
+    PN_RECORD_PAD /* nothing, up to the end of the block */
 } pn_record_kind;
 
 enum {
@@ -100,7 +100,7 @@ typedef struct {
     uint8_t pad_c[60];
     pn_lock lead_put;
     pn_word not_full;
-    pn_word shut; /* 0 | PN_SHUT | PN_SHUT_NOW */
+    pn_word shut;       /* 0 | PN_SHUT | PN_SHUT_NOW */
     uint64_t max_items; /* 0: unbounded */
     uint64_t max_bytes;
     uint8_t pad_d[40];
@@ -111,8 +111,7 @@ typedef struct {
 
 _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell, tail) == 320 &&
                    offsetof(pn_ring_cell, head_lock) == 384 &&
-                   offsetof(pn_ring_cell, head) == 448 &&
-                   offsetof(pn_ring_cell, lead_get) == 512 &&
+                   offsetof(pn_ring_cell, head) == 448 && offsetof(pn_ring_cell, lead_get) == 512 &&
                    offsetof(pn_ring_cell, not_empty) == 576 &&
                    offsetof(pn_ring_cell, lead_put) == 640 &&
                    offsetof(pn_ring_cell, not_full) == 704 &&
@@ -151,7 +150,7 @@ typedef struct {
 typedef struct {
     char *bytes;
     uint64_t used, capacity;
-    uint64_t count, limit;   /* records taken, wanted */
+    uint64_t count, limit; /* records taken, wanted */
     bool on_heap;
 } pn_sink;
 

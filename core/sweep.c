@@ -106,8 +106,7 @@ pn_sweep(pn_domain *domain)
     bool is_dead[PN_SLOTS];
     /* Liveness first, outside the lock: it reads /proc. */
     for (uint32_t i = 0; i < PN_SLOTS; i++) {
-        is_dead[i] = i != domain->slot &&
-                     atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
+        is_dead[i] = i != domain->slot && atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
                      !pn_slot_alive(domain, i);
     }
     if (pn_domain_enter(domain) != PN_OK) {
@@ -131,8 +130,7 @@ pn_sweep_slot(pn_domain *domain, uint32_t index, uint32_t generation)
     if (pn_domain_enter(domain) != PN_OK) {
         return;
     }
-    if (atomic_load(&slot->generation) == generation &&
-        atomic_load(&slot->state) != PN_SLOT_FREE) {
+    if (atomic_load(&slot->generation) == generation && atomic_load(&slot->state) != PN_SLOT_FREE) {
         sweep_locked(domain, index);
     }
     pn_domain_leave(domain);

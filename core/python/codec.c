@@ -22,8 +22,8 @@ static int
 grow(pn_buffer *buffer, size_t more)
 {
     size_t capacity = (buffer->used + more) * 2;
-    char *larger = buffer->on_heap ? PyMem_RawRealloc(buffer->bytes, capacity)
-                                   : PyMem_RawMalloc(capacity);
+    char *larger =
+        buffer->on_heap ? PyMem_RawRealloc(buffer->bytes, capacity) : PyMem_RawMalloc(capacity);
     if (larger == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -455,8 +455,8 @@ encode_pickled(pn_state *state, SharedObject *ring, pn_buffer *buffer, size_t st
         PyErr_SetString(PyExc_RuntimeError, "no serializer: import procession first");
         return -1;
     }
-    PyObject *pair = PyObject_CallFunctionObjArgs(state->dumps, obj,
-                                                  (PyObject *)ring->domain_object, NULL);
+    PyObject *pair =
+        PyObject_CallFunctionObjArgs(state->dumps, obj, (PyObject *)ring->domain_object, NULL);
     if (pair == NULL) {
         return -1;
     }
@@ -607,8 +607,8 @@ pn_record_weight(const pn_record *record)
 static PyObject *
 decode_pickle(pn_state *state, const payload *data)
 {
-    PyObject *view = PyMemoryView_FromMemory((char *)data->bytes, (Py_ssize_t)data->length,
-                                             PyBUF_READ);
+    PyObject *view =
+        PyMemoryView_FromMemory((char *)data->bytes, (Py_ssize_t)data->length, PyBUF_READ);
     if (view == NULL) {
         return NULL;
     }

@@ -246,8 +246,8 @@ domain_set_report(DomainObject *self, PyObject *argument)
         return NULL;
     }
     uint64_t offset;
-    pn_status status = pn_heap_alloc(domain, sizeof(report) + (uint64_t)bytes.len, PN_BLOCK_REPORT,
-                                     0, &offset);
+    pn_status status =
+        pn_heap_alloc(domain, sizeof(report) + (uint64_t)bytes.len, PN_BLOCK_REPORT, 0, &offset);
     if (status == PN_OK) {
         report *words = pn_at(domain, offset);
         words->length = (uint64_t)bytes.len;
@@ -274,8 +274,8 @@ domain_take_report(DomainObject *self, PyObject *args)
     }
     pn_slot *slot = &self->domain->slots[index];
     uint64_t offset = atomic_load(&slot->report);
-    if (atomic_load(&slot->generation) != generation ||
-        atomic_load(&slot->state) == PN_SLOT_FREE || offset == 0) {
+    if (atomic_load(&slot->generation) != generation || atomic_load(&slot->state) == PN_SLOT_FREE ||
+        offset == 0) {
         Py_RETURN_NONE;
     }
     report *words = pn_at(self->domain, offset);

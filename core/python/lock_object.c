@@ -326,8 +326,9 @@ lock_locked(SharedObject *self, PyObject *Py_UNUSED(none))
     return PyBool_FromLong((atomic_load(&lock_of(self)->word) & PN_OWNER) != 0);
 }
 
-PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n(owner pid or 0, owner tid or 0, owner's name, waiters, "
-                       "recoveries, depth, held by this thread)");
+PyDoc_STRVAR(look_doc,
+             "_look($self)\n--\n\n(owner pid or 0, owner tid or 0, owner's name, waiters, "
+             "recoveries, depth, held by this thread)");
 
 static PyObject *
 lock_look(SharedObject *self, PyObject *Py_UNUSED(none))
@@ -350,14 +351,16 @@ lock_look(SharedObject *self, PyObject *Py_UNUSED(none))
                          mine && owner ? Py_True : Py_False);
 }
 
-#define LOCK_METHODS(kind)                                                                       \
-    {"acquire", (PyCFunction)(void (*)(void))kind##_acquire, METH_FASTCALL | METH_KEYWORDS,      \
-     acquire_doc},                                                                               \
-        {"release", (PyCFunction)kind##_release, METH_NOARGS, release_doc},                      \
-        {"__enter__", (PyCFunction)kind##_enter, METH_NOARGS, NULL},                             \
-        {"__exit__", (PyCFunction)(void (*)(void))kind##_exit, METH_FASTCALL, NULL},             \
-        {"locked", (PyCFunction)lock_locked, METH_NOARGS, locked_doc},                           \
-        {"_look", (PyCFunction)lock_look, METH_NOARGS, look_doc}
+#define LOCK_METHODS(kind)                                                                         \
+    {"acquire", (PyCFunction)(void (*)(void))kind##_acquire, METH_FASTCALL | METH_KEYWORDS,        \
+     acquire_doc},                                                                                 \
+        {"release", (PyCFunction)kind##_release, METH_NOARGS, release_doc},                        \
+        {"__enter__", (PyCFunction)kind##_enter, METH_NOARGS, NULL},                               \
+        {"__exit__", (PyCFunction)(void (*)(void))kind##_exit, METH_FASTCALL, NULL},               \
+        {"locked", (PyCFunction)lock_locked, METH_NOARGS, locked_doc},                             \
+    {                                                                                              \
+        "_look", (PyCFunction)lock_look, METH_NOARGS, look_doc                                     \
+    }
 
 static PyObject *
 get_owner_died(SharedObject *self, void *Py_UNUSED(closure))
@@ -399,10 +402,10 @@ static PyType_Slot lock_slots[] = {
     {0, NULL},
 };
 
-#define LOCK_SPEC(variable, title, slot_list)                                                    \
-    PyType_Spec variable = {.name = "procession._core." title,                                   \
-                            .basicsize = sizeof(SharedObject),                                   \
-                            .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,                   \
+#define LOCK_SPEC(variable, title, slot_list)                                                      \
+    PyType_Spec variable = {.name = "procession._core." title,                                     \
+                            .basicsize = sizeof(SharedObject),                                     \
+                            .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,                     \
                             .slots = slot_list}
 
 LOCK_SPEC(pn_mutex_spec, "Mutex", mutex_slots);

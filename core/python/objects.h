@@ -40,8 +40,7 @@ extern PyType_Spec pn_domain_spec, pn_shared_spec, pn_ring_spec, pn_mutex_spec, 
 
 /* --- shared_object.c --- */
 /* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
-void pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset,
-                   uint32_t generation);
+void pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset, uint32_t generation);
 /* For tp_init of a subtype: domain and name from the arguments; -1 with an exception. */
 DomainObject *pn_domain_check(PyObject *type_or_self, PyObject *domain);
 static inline pn_object *

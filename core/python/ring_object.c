@@ -56,8 +56,7 @@ ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
     }
     uint64_t offset;
     uint32_t generation;
-    pn_status status =
-        pn_ring_new(domain->domain, name, maxsize, max_bytes, &offset, &generation);
+    pn_status status = pn_ring_new(domain->domain, name, maxsize, max_bytes, &offset, &generation);
     if (status != PN_OK) {
         pn_raise(status, domain->domain, "Queue", name);
         return -1;
@@ -439,8 +438,7 @@ ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
         return NULL;
     }
     uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
-    pn_sink sink = {
-        .bytes = (char *)stack, .capacity = sizeof(stack), .limit = (uint64_t)most};
+    pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = (uint64_t)most};
     PyObject *result = NULL;
     if (take(self, &sink, call.block, deadline) == 0) {
         result = decode_all(self, &sink);
@@ -492,7 +490,8 @@ ring_shut(RingObject *self, PyObject *now)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n(items, bytes, maxsize, max_bytes, waiting, shut, closed)");
+PyDoc_STRVAR(look_doc,
+             "_look($self)\n--\n\n(items, bytes, maxsize, max_bytes, waiting, shut, closed)");
 
 static PyObject *
 ring_look(RingObject *self, PyObject *Py_UNUSED(none))
@@ -508,8 +507,10 @@ ring_look(RingObject *self, PyObject *Py_UNUSED(none))
 static PyMethodDef methods[] = {
     {"put", (PyCFunction)(void (*)(void))ring_put, METH_FASTCALL | METH_KEYWORDS, put_doc},
     {"get", (PyCFunction)(void (*)(void))ring_get, METH_FASTCALL | METH_KEYWORDS, get_doc},
-    {"put_nowait", (PyCFunction)ring_put_nowait, METH_O, "put_nowait($self, obj, /)\n--\n\nput(obj, False)."},
-    {"get_nowait", (PyCFunction)ring_get_nowait, METH_NOARGS, "get_nowait($self)\n--\n\nget(False)."},
+    {"put_nowait", (PyCFunction)ring_put_nowait, METH_O,
+     "put_nowait($self, obj, /)\n--\n\nput(obj, False)."},
+    {"get_nowait", (PyCFunction)ring_get_nowait, METH_NOARGS,
+     "get_nowait($self)\n--\n\nget(False)."},
     {"put_many", (PyCFunction)(void (*)(void))ring_put_many, METH_FASTCALL | METH_KEYWORDS,
      put_many_doc},
     {"get_many", (PyCFunction)(void (*)(void))ring_get_many, METH_FASTCALL | METH_KEYWORDS,

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Self, TypedDict, final
 
+from typing_extensions import disjoint_base
+
 class _Features(TypedDict):
     robust_list: bool
     waitv: bool
@@ -15,6 +17,7 @@ def _use_serializer(
     loads: Callable[[memoryview], object],
     /,
 ) -> None: ...
+
 @final
 class Domain:
     @property
@@ -50,6 +53,7 @@ class Domain:
     def guardian(self) -> tuple[int, int, int]: ...
     def used(self) -> dict[str, int]: ...
 
+@disjoint_base
 class Shared:
     @property
     def _label(self) -> str | None: ...
@@ -61,6 +65,7 @@ class Shared:
     def _attach(cls, domain: Domain, offset: int, generation: int, /) -> Self: ...
     def _hold_for(self, slot: int, /) -> None: ...
 
+@disjoint_base
 class Ring(Shared):
     def __init__(self, domain: Domain, name: str = "", maxsize: int = 0, max_bytes: int = 0) -> None: ...
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None: ...

@@ -140,10 +140,20 @@ def release_marked(bench: Bench) -> None:
     bench.mutex.release()
 
 
+def put_nowait(bench: Bench) -> None:
+    bench.ring.put_nowait(1)
+    bench.ring.get()
+
+
+def get_nowait(bench: Bench) -> None:
+    bench.ring.put(2)
+    bench.ring.get_nowait()
+
+
 # "Type.name", and behind it in words the way of calling if there are several.
 TABLE: dict[str, Callable[[Bench], object]] = {
     "features": lambda _: _core.features(),
-    "_use_serializer": lambda _: _core._use_serializer(1),  # type: ignore[call-arg]
+    "_use_serializer": lambda _: _core._use_serializer(1),  # type: ignore[call-arg, arg-type]
     "Domain.create": lambda _: _core.Domain.create(size=1 << 28, max_bytes=1 << 24),
     "Domain.create wrong": lambda _: _core.Domain.create(size="big"),  # type: ignore[arg-type]
     "Domain.attach": Bench.attach_domain,
@@ -185,9 +195,9 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Ring.get": Bench.there_and_back,
     "Ring.get empty": lambda bench: bench.ring.get(timeout=0),
     "Ring.get wrong": lambda bench: bench.ring.get(True, "soon"),  # type: ignore[arg-type]
-    "Ring.put_nowait": lambda bench: (bench.ring.put_nowait(1), bench.ring.get()),
+    "Ring.put_nowait": put_nowait,
     "Ring.put_nowait full": lambda bench: bench.one.put_nowait([1]),
-    "Ring.get_nowait": lambda bench: (bench.ring.put(2), bench.ring.get_nowait()),
+    "Ring.get_nowait": get_nowait,
     "Ring.get_nowait empty": lambda bench: bench.ring.get_nowait(),
     "Ring.put_many": Bench.many_there_and_back,
     "Ring.put_many unpicklable": lambda bench: bench.ring.put_many([*bench.items, Unpicklable()]),

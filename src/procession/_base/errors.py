@@ -80,7 +80,7 @@ class DomainFull(MemoryError):
 
 if TYPE_CHECKING or sys.version_info < (3, 13):
 
-    class ShutDown(Exception):  # noqa: N818 - the name of the standard library's 3.13
+    class ShutDown(Exception):  # the name of the standard library's 3.13
         """The queue was ended with ``shutdown()``."""
 
 else:

@@ -60,5 +60,5 @@ def doctor() -> Report:
     procession on Linux 6.18.44, 2 CPUs: all there.
     """
     found = _core.features()
-    missing = tuple(Missing(name, *_COSTS[name]) for name in _COSTS if not found[name])
+    missing = tuple(Missing(name, *_COSTS[name]) for name in _COSTS if not found[name])  # type: ignore[literal-required]
     return Report(platform.release(), found["cpus"], missing)

@@ -9,4 +9,4 @@ __all__ = ["DupFd", "ForkingPickler", "spawning_popen"]
 
 # Who is being spawned just now: an object of ours may be an argument of anybody's Process,
 # and an own notion of "spawning" beside this one is what breaks forks of multiprocessing.
-spawning_popen: Callable[[], object | None] = _context.get_spawning_popen  # type: ignore[attr-defined]
+spawning_popen: Callable[[], object | None] = _context.get_spawning_popen

@@ -115,6 +115,4 @@ class SimpleQueue(_BaseQueue[T]):
     """The drop-in for ``multiprocessing.SimpleQueue``: unbounded, ``put``, ``get``, ``empty``."""
 
     def __init__(self, *, name: str | None = None) -> None:
-        super().__init__(
-            domains.current(), f"SimpleQueue-{next(_numbers)}" if name is None else name, 0, 0
-        )
+        super().__init__(domains.current(), f"SimpleQueue-{next(_numbers)}" if name is None else name, 0, 0)

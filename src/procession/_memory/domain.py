@@ -36,9 +36,7 @@ class Domains:
         with self._lock:
             domain = self.default
             if domain is None:
-                domain = _core.Domain.create(
-                    _bytes_of("PROCESSION_DOMAIN_SIZE"), _bytes_of("PROCESSION_MAX_BYTES")
-                )
+                domain = _core.Domain.create(_bytes_of("PROCESSION_DOMAIN_SIZE"), _bytes_of("PROCESSION_MAX_BYTES"))
                 self._by_uuid[domain.uuid] = domain
             return domain
 

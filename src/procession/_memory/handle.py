@@ -34,13 +34,12 @@ class _Starts:
     """For each process that is being started: one descriptor and one slot for each domain."""
 
     def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[Any, dict[bytes, tuple[Any, int, int]]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._known: weakref.WeakKeyDictionary[Any, dict[bytes, tuple[Any, int, int]]] = weakref.WeakKeyDictionary()
 
     def passage(self, popen: Any, domain: _core.Domain) -> tuple[Any, int, int]:
         """(descriptor, slot, generation): the same for all handles, since a start passes a
-        descriptor once only."""
+        descriptor once only.
+        """
         known = self._known.setdefault(popen, {})
         if domain.uuid not in known:
             reserved = getattr(popen, "procession_slot", None)

@@ -1,0 +1,1 @@
+"""Lives: how processes start, end, and who watches over them."""
