@@ -76,7 +76,7 @@ child_look(ChildObject *self, PyObject *Py_UNUSED(none))
     return PyBool_FromLong(ended);
 }
 
-PyDoc_STRVAR(wait_doc, "wait($self, timeout=None)\n--\n\n"
+PyDoc_STRVAR(wait_doc, "wait($self, timeout=None, /)\n--\n\n"
                        "Wait until it has ended; False if it did not within `timeout` seconds.");
 
 static PyObject *

@@ -147,6 +147,11 @@ def release_marked(bench: Bench) -> None:
     bench.mutex.release()
 
 
+def pause_and_resume() -> None:
+    _core.pause_janitor()
+    _core.resume_janitor()
+
+
 def put_nowait(bench: Bench) -> None:
     bench.ring.put_nowait(1)
     bench.ring.get()
@@ -189,7 +194,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Child.result": lambda bench: bench.ended.result(),
     "Child.pid": lambda bench: bench.ended.pid,
     "Child.pidfd": lambda bench: bench.ended.pidfd,
-    "pause_janitor": lambda _: (_core.pause_janitor(), _core.resume_janitor())[0],
+    "pause_janitor": lambda _: pause_and_resume(),
     "resume_janitor": lambda _: _core.resume_janitor(),
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),

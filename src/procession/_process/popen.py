@@ -65,11 +65,13 @@ class Popen:
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code (minus the signal's number), None while it runs."""
-        if self.returncode is None and (self._child.look() or (flag == 0 and self._child.wait(None))):
-            result = self._child.result() or {}
-            if not result["known"]:
+        if self.returncode is None:
+            if flag == 0:
+                self._child.wait()
+            result = self._child.result() if self._child.look() else None
+            if result is not None and not result["known"]:
                 self.returncode = UNKNOWN_CODE
-            else:
+            elif result is not None:
                 self.returncode = -result["code"] if result["signalled"] else result["code"]
         return self.returncode
 

@@ -91,7 +91,7 @@ class Process(stdlib.BaseProcess):
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         # In the child. An attribute of the instance, so that a subclass's run() is wrapped as well.
-        self.run = run_reported(self.run, domains.current())  # type: ignore[method-assign]
+        self.__dict__["run"] = run_reported(self.run, domains.current())
         return int(super()._bootstrap(parent_sentinel))  # type: ignore[misc]
 
     def _started(self, what: str) -> Popen:

@@ -38,11 +38,11 @@ set_spawning_popen: Callable[[Any], None] = context.set_spawning_popen
 # sys.path, argv, working directory, main module: what makes a new interpreter a child.
 preparation_data: Callable[[str], dict[str, Any]] = spawn.get_preparation_data
 # The child's half: takes that data and the Process from a pipe, and runs it.
-run_spawned: Callable[[int, int], int] = spawn._main  # type: ignore[attr-defined]
+run_spawned: Callable[[int, int], int] = spawn._main
 # fork and exec with just these descriptors; `args` are bytes or str.
 spawn_with_descriptors: Callable[[Any, list[Any], list[int]], int] = util.spawnv_passfds
 # -W, -X, -O and the like: a child runs under the same.
-interpreter_flags: Callable[[], list[str]] = util._args_from_interpreter_flags
+interpreter_flags: Callable[[], list[str]] = util._args_from_interpreter_flags  # type: ignore[attr-defined]
 
 
 def interpreter() -> str:
