@@ -1,7 +1,7 @@
 """The engine of the model checkers: breadth-first over every interleaving, with SIGKILL at every step.
 
 A model is a handful of processes. Each stands at a label, `pc`; the method `at_<label>` of the model is what the C code
-does there in one step that nobody can see half done. The engine tries every process at every state, and, as long as kills
+does there in one step that nobody can see half done; it changes the world it is given, or returns the worlds that may follow. The engine tries every process at every state, and, as long as kills
 are left, the death of every process at every state. `Model.die` is what the kernel does for the dead.
 
 A state has a *fault* when the model says so (two owners, an item twice), or when nobody can move although
@@ -116,7 +116,8 @@ class Model(ABC, Generic[WorldT, ProcessT]):
                 continue
             now = self.thaw(state)
             label = f"{i}:{process.pc}"
-            for after in step(now, now.processes[i]) or (now,):
+            followers = step(now, now.processes[i])
+            for after in (now,) if followers is None else followers:
                 yield label, after
 
     def deaths(self, state: State) -> Iterator[tuple[str, WorldT]]:

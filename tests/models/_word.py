@@ -87,8 +87,12 @@ class Word(Model[W, P]):
         new = {0: 0}
         for i, p in enumerate(old, 1):
             new[i] = self.me(world, p)
-        world.owner = new[world.owner]
-        for p in old:
+        self.rename(world, new)
+
+    def rename(self, w: W, new: dict[int, int]) -> None:
+        """Processes have changed places: new[i + 1] - 1 is where the one at i stands now."""
+        w.owner = new[w.owner]
+        for p in w.processes:
             p.expected = new[p.expected]
 
     # take_free
