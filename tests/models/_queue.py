@@ -4,8 +4,8 @@ The robust locks are one step here: taken when free, freed at the owner's death.
 shows. Every record has size 1, so a position is the number of records before it; the place of a record in memory is its
 position modulo the capacity. A label is a place in the C code; the function it stands in is named at each group.
 
-Safeguards that can be taken out: *pending* (list_op_pending aimed at the sleeper across a commit), *waitv* (the leader sleeps on
-two words), *recheck* (he looks once more after he has announced himself), *seen first* (the watched word is read before
+Safeguards that can be taken out: *pending* (list_op_pending aimed at the sleeper across a commit), *waitv* (the leader also
+sleeps on the watched word), *third word* (and on `shut`), *recheck* (he looks once more after he has announced himself), *seen first* (the watched word is read before
 that), *leadership* (one sleeper for each side), *mark first* (the count is written before the commit), *two marks*, *copy first*
 (a record is copied before it is taken), *cleared word* (a waker clears the sleeper's word: no run needs it, since the leader
 sleeps on two words; it spares the next committer a system call).
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from tests.models._engine import Model, Process, World
 
 NONE = -1
+NOW = 2  # PN_SHUT_NOW
 LOCKS = ("tail_lock", "head_lock", "lead_put", "lead_get")
 
 
@@ -53,6 +54,8 @@ class Worker(Process):
     other: int = 0
     copy: int = NONE
     over: bool = False  # it has met PN_SHUT_DOWN
+    words: tuple[str, ...] = ()  # for wake_leader, one after the other
+    then: str = ""  # where it goes on after that
 
 
 @dataclass(slots=True)
@@ -86,6 +89,7 @@ class Ring(Model[Queue, Worker]):
     producers: tuple[int, ...] = (2,)  # how many items each puts
     consumers = 2
     capacity = 1  # max_items, and the room
+    shuts = 0  # what pn_ring_shut writes: 0 it is not called, 1, NOW
     fine = False  # both stores of a mark apart; only a reader without a lock can tell
 
     def start(self) -> Queue:
@@ -144,7 +148,7 @@ class Ring(Model[Queue, Worker]):
     def at_leave(self, w: Queue, p: Worker) -> None:
         """It is done."""
         setattr(w, SIDES[p.side].lock, 0)
-        p.pc = "lead_leave" if p.phase == 2 and "leadership" not in self.without else "call_end"
+        p.pc = "lead_leave" if p.phase == 2 else "call_end"
 
     def at_leave_wanting(self, w: Queue, p: Worker) -> None:
         """PN_EMPTY, PN_FULL."""
@@ -155,7 +159,7 @@ class Ring(Model[Queue, Worker]):
         """PN_SHUT_DOWN."""
         setattr(w, SIDES[p.side].lock, 0)
         p.items, p.over = (), True
-        p.pc = "lead_leave" if p.phase == 2 and "leadership" not in self.without else "call_end"
+        p.pc = "lead_leave" if p.phase == 2 else "call_end"
 
     # put_locked
 
@@ -177,14 +181,22 @@ class Ring(Model[Queue, Worker]):
     # get_locked
 
     def at_get(self, w: Queue, p: Worker) -> None:
-        if w.shut > 1:
-            p.pc = "leave_shut"
-        elif w.head != w.tail:
+        """`shut` is read before the end: what was put before it was shut is seen."""
+        p.other = w.shut
+        p.pc = "leave_shut" if w.shut == NOW else "get_end"
+
+    def at_get_end(self, w: Queue, p: Worker) -> None:
+        is_shut = p.other != 0
+        p.other = 0
+        if w.head != w.tail:
             p.pc = "mark_position" if "copy first" in self.without else "get_copy"
-        else:
+        elif "shut first" in self.without:
             p.pc = "get_shut"
+        else:
+            p.pc = "leave_shut" if is_shut else "leave_wanting"
 
     def at_get_shut(self, w: Queue, p: Worker) -> None:
+        """Only where the order of the two is taken out."""
         p.pc = "leave_shut" if w.shut else "leave_wanting"
 
     def at_get_copy(self, w: Queue, p: Worker) -> None:
@@ -192,7 +204,7 @@ class Ring(Model[Queue, Worker]):
         p.copy = w.cells[at % self.capacity]
         if "copy first" in self.without:
             self.receive(w, p)
-            p.pc = "look"
+            self.wake_leaders(p, "pending_clear", SIDES[p.side].wakes)
         else:
             p.pc = "mark_position"
 
@@ -217,7 +229,10 @@ class Ring(Model[Queue, Worker]):
 
     def at_mark_count(self, w: Queue, p: Worker) -> None:
         self.write_mark(w, p, position=False)
-        p.pc = "look" if "mark first" in self.without else "pending"
+        if "mark first" in self.without:
+            self.wake_leaders(p, "pending_clear", SIDES[p.side].wakes)
+        else:
+            p.pc = "pending"
 
     def write_mark(self, w: Queue, p: Worker, position: bool) -> None:
         side = SIDES[p.side]
@@ -235,36 +250,57 @@ class Ring(Model[Queue, Worker]):
         p.pc = "commit"
 
     def at_commit(self, w: Queue, p: Worker) -> None:
+        self.wake_leaders(p, "pending_clear", SIDES[p.side].wakes)
         if p.side == "put":
             w.tail += 1
             w.committed = (*w.committed, p.items[0])
             p.items = p.items[1:]
-            p.pc = "look"
+        elif "copy first" in self.without:
+            w.head += 1
+            p.pc = "get_copy"
+            return
         else:
             w.head += 1
-            if "copy first" in self.without:
-                p.pc = "get_copy"
-                return
             self.receive(w, p)
-        p.pc = "mark_count" if "mark first" in self.without else "look"
+        if "mark first" in self.without:
+            p.pc = "mark_count"
 
     # wake_leader
 
+    def wake_leaders(self, p: Worker, then: str, *words: str) -> None:
+        """Go and wake who sleeps on these words, and go on at `then`."""
+        p.words, p.then = words, then
+        p.pc = "look"
+
     def at_look(self, w: Queue, p: Worker) -> None:
-        p.pc = "clear" if getattr(w, SIDES[p.side].wakes) else "pending_clear"
+        if getattr(w, p.words[0]):
+            p.pc = "clear"
+        else:
+            self.next_word(p)
 
     def at_clear(self, w: Queue, p: Worker) -> None:
-        setattr(w, SIDES[p.side].wakes, "cleared word" in self.without)
+        setattr(w, p.words[0], "cleared word" in self.without)
         p.pc = "wake"
 
     def at_wake(self, w: Queue, p: Worker) -> Iterable[Queue]:
-        for now, me, _ in self.wake_word(w, p, SIDES[p.side].wakes):
-            me.pc = "pending_clear"
+        for now, me, _ in self.wake_word(w, p, p.words[0]):
+            self.next_word(me)
             yield now
 
+    def next_word(self, p: Worker) -> None:
+        p.words = p.words[1:]
+        p.pc = "look" if p.words else p.then
+        p.then = p.then if p.words else ""
+
     def wake_word(self, w: Queue, p: Worker, word: str) -> Iterable[tuple[Queue, Worker, bool]]:
-        side = "get" if word == "not_empty" else "put"
-        return self.wake_one(w, p, lambda q: q.side == side and q.pc in {"waitv_second", "asleep"}, wake_up)
+        def queued(q: Worker) -> bool:
+            if word == "shut":  # the last word of the three
+                return q.pc == "asleep" and "third word" not in self.without
+            return (
+                q.side in SIDES and word == SIDES[q.side].sleeper and q.pc in {"waitv_watched", "waitv_shut", "asleep"}
+            )
+
+        return self.wake_one(w, p, queued, wake_up)
 
     def at_pending_clear(self, w: Queue, p: Worker) -> None:
         p.pending = ""
@@ -289,7 +325,8 @@ class Ring(Model[Queue, Worker]):
         return self.lock(w, p, SIDES[p.side].lead, "enter")
 
     def at_lead_leave(self, w: Queue, p: Worker) -> None:
-        setattr(w, SIDES[p.side].lead, 0)
+        if "leadership" not in self.without:
+            setattr(w, SIDES[p.side].lead, 0)
         p.pc = "call_end"
 
     def at_call_end(self, w: Queue, p: Worker) -> None:
@@ -304,7 +341,7 @@ class Ring(Model[Queue, Worker]):
 
     def at_announce(self, w: Queue, p: Worker) -> None:
         setattr(w, SIDES[p.side].sleeper, True)
-        p.pc = "recheck_head" if "recheck" not in self.without else "waitv_first"
+        p.pc = "recheck_head" if "recheck" not in self.without else "waitv_sleeper"
 
     def at_recheck_head(self, w: Queue, p: Worker) -> None:
         p.other = w.head
@@ -313,22 +350,28 @@ class Ring(Model[Queue, Worker]):
     def at_recheck_tail(self, w: Queue, p: Worker) -> None:
         found = self.has(w, p.side, p.other)
         p.other = 0
-        p.pc = "enter" if found else "waitv_first"
+        p.pc = "enter" if found else "waitv_sleeper"
         if not found and "seen first" in self.without:
             p.seen = getattr(w, SIDES[p.side].watched)
 
-    def at_waitv_first(self, w: Queue, p: Worker) -> None:
-        """futex_waitv queues at one word after the other; a wake at the first counts at once."""
+    def at_waitv_sleeper(self, w: Queue, p: Worker) -> None:
+        """futex_waitv queues at one word after the other; a wake at one of them counts at once."""
         if getattr(w, SIDES[p.side].sleeper):
-            p.pc = "waitv_second"
+            p.pc = "waitv_watched"
         else:
             wake_up(p)
 
-    def at_waitv_second(self, w: Queue, p: Worker) -> None:
+    def at_waitv_watched(self, w: Queue, p: Worker) -> None:
         if getattr(w, SIDES[p.side].watched) == p.seen or "waitv" in self.without:
-            p.pc = "asleep"
+            p.pc = "waitv_shut" if self.shuts else "asleep"
         else:
             wake_up(p)
+
+    def at_waitv_shut(self, w: Queue, p: Worker) -> None:
+        if w.shut and "third word" not in self.without:
+            wake_up(p)
+        else:
+            p.pc = "asleep"
 
     def end_slice(self, world: Queue, process: Worker) -> bool:
         """PN_INTERRUPTED: the caller has a last look and calls again. Followers wait in slices as well."""
@@ -348,7 +391,8 @@ class Ring(Model[Queue, Worker]):
         for name in LOCKS:
             if getattr(w, name) == self.me(w, p):
                 setattr(w, name, 0)
-        p.items = ()
+        p.items = p.words = ()
+        p.then = ""
         p.phase = p.seen = p.other = 0
         p.copy = NONE
         p.pc = "exit_wake" if p.pending else "dead"

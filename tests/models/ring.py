@@ -69,7 +69,7 @@ class Stopped(Ring):
 
     def may_die(self, process: Worker) -> bool:
         between = {"look_again", "lead_enter", "sleep_seen", "announce", "recheck_head", "recheck_tail"}
-        return process.pc in between | {"waitv_first", "waitv_second", "asleep", "lead_leave"}
+        return process.pc in between | {"waitv_sleeper", "waitv_watched", "asleep", "lead_leave"}
 
     def die(self, world: Queue, process: Worker) -> None:
         process.pc = "stopped"
