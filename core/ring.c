@@ -374,7 +374,9 @@ static pn_status
 get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
 {
     pn_ring_cell *cell = ring->cell;
-    if (atomic_load_explicit(&cell->shut, memory_order_relaxed) & PN_SHUT_NOW) {
+    /* Before tail: nothing is put after it. acquire, pairs with [shut] */
+    uint32_t shut = atomic_load_explicit(&cell->shut, memory_order_acquire);
+    if (shut & PN_SHUT_NOW) {
         return PN_SHUT_DOWN;
     }
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
@@ -425,7 +427,7 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
         at += size;
     }
     if (count == 0) {
-        return atomic_load(&cell->shut) != 0 ? PN_SHUT_DOWN : PN_EMPTY;
+        return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     write_mark(cell->head_mark, head, at, count, bytes);
     commit(&cell->head, at, &cell->not_full);
@@ -455,9 +457,11 @@ pn_status
 pn_ring_try_get(pn_ring *ring, pn_sink *sink)
 {
     pn_ring_cell *cell = ring->cell;
+    uint32_t shut =
+        atomic_load_explicit(&cell->shut, memory_order_acquire); /* before tail: [shut] */
     if (atomic_load_explicit(&cell->head, memory_order_relaxed) ==
         atomic_load_explicit(&cell->tail, memory_order_acquire)) {
-        return atomic_load(&cell->shut) != 0 ? PN_SHUT_DOWN : PN_EMPTY;
+        return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     pn_status status = pn_lock_try(&cell->head_lock);
     if (status != PN_OK && status != PN_OWNER_DIED) {
@@ -553,7 +557,9 @@ sleep_once(sleep_side *side, int64_t deadline)
     }
     int64_t slice_end = pn_now() + pn_self()->slice_ns;
     int64_t until = deadline < slice_end ? deadline : slice_end;
-    int result = pn_futex_wait_two(side->sleeper, PN_WAITERS, low_half(side->watched), seen, until);
+    pn_watch watches[] = {
+        {side->sleeper, PN_WAITERS}, {low_half(side->watched), seen}, {&side->ring->cell->shut, 0}};
+    int result = pn_futex_wait_each(watches, 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
     }
@@ -638,13 +644,17 @@ pn_ring_shut(pn_ring *ring, bool now)
 {
     pn_ring_cell *cell = ring->cell;
     pn_thread *self = pn_self();
-    pn_pending_wake(self, &cell->not_empty);
-    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0));
+    pn_status status = pn_lock_enter(&cell->tail_lock, pn_slot_owner_alive, ring->domain);
+    /* Both leaders sleep on `shut` too: whoever of them we leave asleep, the kernel wakes. */
+    pn_pending_wake(self, &cell->shut);
+    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0)); /* [shut] */
     pn_fence_after_exchange();
     wake_leader(&cell->not_empty);
-    pn_pending_wake(self, &cell->not_full);
     wake_leader(&cell->not_full);
     pn_pending_clear(self);
+    if (status == PN_OK || status == PN_OWNER_DIED) {
+        pn_lock_release(&cell->tail_lock);
+    }
 }
 
 /* ---- making, looking, freeing ----------------------------------------------- */
