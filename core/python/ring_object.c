@@ -28,7 +28,7 @@ static PyObject *
 ring_open(RingObject *self, PyObject *Py_UNUSED(none))
 {
     self->state = pn_state_of((PyObject *)self);
-    if (self->state == NULL) {
+    if (self->state == NULL || !pn_shared_made(&self->shared)) {
         return NULL;
     }
     pn_ring_open(&self->ring, self->shared.domain, self->shared.offset);
@@ -118,8 +118,7 @@ parse(const char *function, const char *first_name, PyObject *const *args, Py_ss
 static int
 check_open(RingObject *self)
 {
-    if (self->shared.offset == 0) {
-        PyErr_SetString(PyExc_RuntimeError, "Queue.__init__() was not called");
+    if (!pn_shared_made(&self->shared)) {
         return -1;
     }
     if (self->closed) {
@@ -452,6 +451,9 @@ ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
 static PyObject *
 ring_qsize(RingObject *self, PyObject *Py_UNUSED(none))
 {
+    if (!pn_shared_made(&self->shared)) {
+        return NULL;
+    }
     return PyLong_FromUnsignedLongLong(pn_ring_count(&self->ring));
 }
 
@@ -467,6 +469,9 @@ ring_empty(RingObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 ring_full(RingObject *self, PyObject *Py_UNUSED(none))
 {
+    if (!pn_shared_made(&self->shared)) {
+        return NULL;
+    }
     pn_ring_cell *cell = self->ring.cell;
     return PyBool_FromLong((cell->max_items && pn_ring_count(&self->ring) >= cell->max_items) ||
                            (cell->max_bytes && pn_ring_bytes(&self->ring) >= cell->max_bytes));
@@ -483,7 +488,7 @@ static PyObject *
 ring_shut(RingObject *self, PyObject *now)
 {
     int immediate = PyObject_IsTrue(now);
-    if (immediate < 0) {
+    if (immediate < 0 || !pn_shared_made(&self->shared)) {
         return NULL;
     }
     pn_ring_shut(&self->ring, immediate);
@@ -496,6 +501,9 @@ PyDoc_STRVAR(look_doc,
 static PyObject *
 ring_look(RingObject *self, PyObject *Py_UNUSED(none))
 {
+    if (!pn_shared_made(&self->shared)) {
+        return NULL;
+    }
     pn_ring_cell *cell = self->ring.cell;
     return Py_BuildValue("KKKKIII", (unsigned long long)pn_ring_count(&self->ring),
                          (unsigned long long)pn_ring_bytes(&self->ring),
