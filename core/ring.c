@@ -353,7 +353,7 @@ answer_for(pn_ring *ring, const pn_record *record)
     pn_domain *domain = ring->domain;
     const pn_handles *handles = handles_of(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
-        pn_object_hold_for(domain, handles->offset[i], domain->slot);
+        pn_object_retain(domain, handles->offset[i]);
     }
     const pn_block_ref *ref = block_of(record);
     if (ref != NULL) {
