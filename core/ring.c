@@ -752,6 +752,9 @@ pn_ring_any_names_object(pn_domain *domain, uint64_t wanted)
             uint64_t offset = pn_slab_cell(at, slab, i);
             pn_ring_cell *cell = pn_at(domain, offset);
             uint64_t last = atomic_load(&cell->last_handles);
+            if (offset == wanted) {
+                continue; /* a queue in itself: only who has it could take it out */
+            }
             bool never = last == 0 || (number_of(last) == number_of(atomic_load(&cell->head)) &&
                                        atomic_load(&cell->head) >= last);
             if (!never && walk(domain, offset, record_names_object, wanted) != PN_NAMED_NO) {
