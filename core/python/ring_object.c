@@ -214,20 +214,24 @@ ring_put_nowait(RingObject *self, PyObject *obj)
     return ring_put(self, args, 2, NULL);
 }
 
-/* As many records from `at` on as one commit may take. */
+/* As many records from `at` on as one commit may take: not so many that a bounded queue
+ * would have to be empty for them. */
 static pn_batch
-next_batch(const pn_buffer *buffer, size_t at, uint64_t max_items)
+next_batch(const pn_buffer *buffer, size_t at, const pn_ring_cell *cell)
 {
     pn_batch batch = {.bytes = buffer->bytes + at};
-    uint64_t most = max_items > 4 ? max_items / 4 : max_items ? 1 : UINT64_MAX;
-    while (at + batch.length < buffer->used && batch.count < most) {
+    uint64_t most = cell->max_items ? cell->max_items / 4 : UINT64_MAX;
+    uint64_t heaviest = cell->max_bytes ? cell->max_bytes / 4 : UINT64_MAX;
+    while (at + batch.length < buffer->used) {
         const pn_record *record = (const pn_record *)(batch.bytes + batch.length);
         uint64_t size = pn_record_size(record);
-        if (batch.count > 0 && batch.length + size > PN_RING_INLINE) {
+        uint64_t weight = record->flags ? pn_record_weight(record) : size;
+        if (batch.count > 0 && (batch.length + size > PN_RING_INLINE || batch.count >= most ||
+                                batch.weight + weight > heaviest)) {
             break;
         }
         batch.length += size;
-        batch.weight += record->flags ? pn_record_weight(record) : size;
+        batch.weight += weight;
         batch.handles |= record->flags & PN_RECORD_HANDLES;
         batch.count++;
     }
@@ -275,7 +279,7 @@ ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
         /* Raised before anything was put. */
     }
     while (result == 0 && at < buffer.used) {
-        pn_batch batch = next_batch(&buffer, at, self->ring.cell->max_items);
+        pn_batch batch = next_batch(&buffer, at, self->ring.cell);
         result = put_batch(self, &batch, call.block, deadline);
         if (result == 0) {
             at += batch.length;
