@@ -78,6 +78,7 @@ def slots() -> Iterator[str]:
     domain = module and module.domains.default
     if domain is None:
         return
+    domain.sweep()  # the line of a dead process is nobody's: whoever looks next clears it
     starting, live, guardian = 1, 2, 4
     for index, generation, state, pid, *_, flags, name in domain.slots():
         if state in {starting, live} and index != domain.slot and not flags & guardian:
