@@ -46,8 +46,15 @@ class _Starts:
             default = domains.default
             if reserved is None or default is None or default.uuid != domain.uuid:
                 reserved = domain.reserve_slot("", FOREIGN)
+                # It goes when the start has failed or the child was reaped.
+                weakref.finalize(popen, _release, os.getpid(), domain, *reserved).atexit = False
             known[domain.uuid] = (stdlib.DupFd(domain.fd), *reserved)
         return known[domain.uuid]
+
+
+def _release(pid: int, domain: _core.Domain, slot: int, generation: int) -> None:
+    if os.getpid() == pid:  # a forked child forgets its parent's children: no reason to bury them
+        domain.release_slot(slot, generation)
 
 
 _carriage = _Carriage()
@@ -121,5 +128,4 @@ def _open(passage: Any, cls: type[_core.Shared]) -> int:
             raise StaleHandle(
                 f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
             ) from error
-    # The start passes one descriptor for all handles: keep an own copy of it.
-    return os.dup(passage.detach())
+    return int(passage.detach())  # passed once for all handles, and only the first one opens it
