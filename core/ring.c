@@ -169,6 +169,10 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
 static bool
 segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed)
 {
+    if (ring->put.capacity >= SHRINK_FROM) {
+        /* Whether it is empty by now: an old look would keep what a spike has left. */
+        ring->head_seen = atomic_load_explicit(&ring->cell->head, memory_order_acquire);
+    }
     uint64_t head = ring->head_seen;
     for (int look = 0; look < 2; look++) {
         uint64_t used = number_of(head) == number_of(tail) ? tail - head : tail & BYTE_MASK;
