@@ -20,7 +20,7 @@ from procession._memory.domain import domains
 
 METHODS = ["fork", "spawn", "forkserver"]
 
-type_of_lock = procession.Lock | procession.RLock | procession.Mutex
+AnyLock = procession.Lock | procession.RLock | procession.Mutex
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -55,7 +55,17 @@ def send(process: BaseProcess, number: signal.Signals) -> None:
     os.kill(process.pid, number)
 
 
-def hold(lock: type_of_lock, times: int = 1) -> None:
+def becomes(process: BaseProcess, program: str) -> None:
+    """Wait until it has called exec."""
+
+    def is_there() -> bool:
+        with open(f"/proc/{process.pid}/cmdline", "rb") as file:
+            return file.read().startswith(program.encode())
+
+    until(is_there)
+
+
+def hold(lock: AnyLock, times: int = 1) -> None:
     """Take the lock and never give it back."""
     for _ in range(times):
         assert lock.acquire()
@@ -64,7 +74,7 @@ def hold(lock: type_of_lock, times: int = 1) -> None:
 
 
 @contextmanager
-def held_elsewhere(lock: type_of_lock, times: int = 1) -> Iterator[BaseProcess]:
+def held_elsewhere(lock: AnyLock, times: int = 1) -> Iterator[BaseProcess]:
     """The lock is held by another process, which is killed at the end, if not before."""
     with child(hold, lock, times) as process:
         until(lambda: lock.statistics().depth == times and lock.statistics().owner_pid == process.pid)
@@ -103,6 +113,12 @@ def error_of(program: str, **environment: str) -> str:
     result = python(program, **environment)
     assert result.returncode == 1, result
     return result.stderr.strip().splitlines()[-1].rpartition("procession._base.errors.")[2]
+
+
+def unmade(shared: Any) -> Any:
+    """One of the same class whose __init__ was not called."""
+    kind: Any = type(shared)
+    return kind.__new__(kind)
 
 
 def domain() -> _core.Domain:

@@ -15,19 +15,18 @@ import pytest
 
 import procession
 from procession import NotOwner, OwnerDied, OwnerDiedWarning
-from tests.helpers import child, held_elsewhere, hold, in_thread, kill, send, thread, type_of_lock, until
+from tests.helpers import AnyLock, becomes, child, held_elsewhere, hold, in_thread, kill, send, thread, unmade, until
 
-pytestmark = pytest.mark.core
-
-KINDS: list[Callable[..., type_of_lock]] = [procession.Lock, procession.RLock, procession.Mutex]
+core = pytest.mark.core
+KINDS: list[Callable[..., AnyLock]] = [procession.Lock, procession.RLock, procession.Mutex]
 ROBUST: list[Any] = [procession.RLock, procession.Mutex]  # a thread owns them, the kernel knows it
 
 quiet = pytest.mark.filterwarnings("ignore::procession.OwnerDiedWarning")
 
 
 @pytest.fixture(params=KINDS)
-def lock(request: pytest.FixtureRequest) -> type_of_lock:
-    made: type_of_lock = request.param(name="stock")
+def lock(request: pytest.FixtureRequest) -> AnyLock:
+    made: AnyLock = request.param(name="stock")
     return made
 
 
@@ -39,25 +38,25 @@ def robust(request: pytest.FixtureRequest) -> Any:
 # ---- taking and giving back
 
 
-def test_free_lock_is_taken(lock: type_of_lock) -> None:
+def test_free_lock_is_taken(lock: AnyLock) -> None:
     assert lock.acquire() is True
     assert lock.locked()
 
 
-def test_released_lock_is_free(lock: type_of_lock) -> None:
+def test_released_lock_is_free(lock: AnyLock) -> None:
     lock.acquire()
     lock.release()
     assert not lock.locked()
 
 
-def test_with_takes_and_releases(lock: type_of_lock) -> None:
+def test_with_takes_and_releases(lock: AnyLock) -> None:
     with lock as taken:
         assert taken is True
         assert lock.locked()
     assert not lock.locked()
 
 
-def test_with_releases_when_its_body_raises(lock: type_of_lock) -> None:
+def test_with_releases_when_its_body_raises(lock: AnyLock) -> None:
     with pytest.raises(KeyError), lock:
         raise KeyError
     assert not lock.locked()
@@ -75,13 +74,15 @@ NOT_IN_TIME: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 }
 
 
-def test_held_lock_is_not_taken_in_time(lock: type_of_lock) -> None:
+@core
+def test_held_lock_is_not_taken_in_time(lock: AnyLock) -> None:
     with held_elsewhere(lock):
         assert not any(lock.acquire(*args, **names) for args, names in NOT_IN_TIME.values())
 
 
+@core
 @pytest.mark.parametrize("timeout", [None, 60, float("inf"), 1e300])
-def test_waiter_gets_it_when_it_is_released(lock: type_of_lock, timeout: float | None) -> None:
+def test_waiter_gets_it_when_it_is_released(lock: AnyLock, timeout: float | None) -> None:
     lock.acquire()
     with thread(lock.acquire, True, timeout) as taken:
         until(lambda: lock.statistics().waiters == 1)
@@ -96,6 +97,7 @@ def test_lock_is_released_by_another_thread() -> None:
     assert not lock.locked()
 
 
+@core
 def test_lock_is_released_by_another_process() -> None:
     lock = procession.Lock()
     lock.acquire()
@@ -119,11 +121,12 @@ def test_free_mutex_is_not_released() -> None:
         procession.Mutex(name="stock").release()
 
 
+@core
 def test_robust_lock_is_released_by_its_thread_alone(robust: Any) -> None:
-    robust.acquire()
-    with pytest.raises((AssertionError, NotOwner)):
-        in_thread(robust.release)
-    assert robust.locked()
+    with robust:
+        with pytest.raises((AssertionError, NotOwner)):
+            in_thread(robust.release)
+        assert robust.locked()
 
 
 def test_robust_lock_does_not_pass_to_a_forked_child(robust: Any) -> None:
@@ -136,6 +139,7 @@ def test_robust_lock_does_not_pass_to_a_forked_child(robust: Any) -> None:
         pass
 
 
+@core
 def test_rlock_is_free_after_as_many_releases_as_takes() -> None:
     lock = procession.RLock()
     assert all(lock.acquire() for _ in range(3))
@@ -157,40 +161,42 @@ def test_mutex_taken_twice_with_an_end_is_not_taken(arguments: tuple[Any, ...]) 
         assert mutex.acquire(*arguments) is False
 
 
-def count_to(lock: type_of_lock, memory: mmap.mmap, times: int) -> None:
+def count_to(lock: AnyLock, memory: mmap.mmap, times: int) -> None:
     for _ in range(times):
         with lock:
             memory[:8] = (int.from_bytes(memory[:8], "big") + 1).to_bytes(8, "big")
 
 
-def test_one_at_a_time_among_processes_and_threads(lock: type_of_lock) -> None:
+@core
+def test_one_at_a_time_among_processes_and_threads(lock: AnyLock) -> None:
     with mmap.mmap(-1, 8) as memory:
-        with child(count_to, lock, memory, 500), child(count_to, lock, memory, 500):
-            with thread(count_to, lock, memory, 500), thread(count_to, lock, memory, 500):
-                pass
+        work = count_to, lock, memory, 500
+        with child(*work), child(*work), thread(*work), thread(*work):
+            pass
         assert int.from_bytes(memory[:8], "big") == 2000
 
 
 # ---- what it tells
 
 
-def test_free_lock_says_so(lock: type_of_lock) -> None:
+def test_free_lock_says_so(lock: AnyLock) -> None:
     assert repr(lock) == f"<{type(lock).__name__} 'stock' free>"
 
 
-def test_held_lock_names_its_owner(lock: type_of_lock) -> None:
+def test_held_lock_names_its_owner(lock: AnyLock) -> None:
     with held_elsewhere(lock) as owner:
         assert repr(lock) == f"<{type(lock).__name__} 'stock' held by pid {owner.pid}>"
 
 
-def test_lock_counts_its_waiters(lock: type_of_lock) -> None:
+@core
+def test_lock_counts_its_waiters(lock: AnyLock) -> None:
     with lock, child(hold, lock) as waiter:
         until(lambda: lock.statistics().waiters == 1)
         assert repr(lock).endswith(f"held by pid {os.getpid()}, 1 waiting>")
         kill(waiter)
 
 
-def test_statistics_of_a_free_lock(lock: type_of_lock) -> None:
+def test_statistics_of_a_free_lock(lock: AnyLock) -> None:
     now = lock.statistics()
     assert (now.name, now.owner_pid, now.owner_name, now.waiters, now.recoveries, now.depth) == (
         "stock",
@@ -202,38 +208,41 @@ def test_statistics_of_a_free_lock(lock: type_of_lock) -> None:
     )
 
 
-def test_statistics_of_a_held_lock(lock: type_of_lock) -> None:
+def test_statistics_of_a_held_lock(lock: AnyLock) -> None:
     with lock:
         assert (lock.statistics().owner_pid, lock.statistics().depth) == (os.getpid(), 1)
 
 
-def test_lock_without_a_name_has_a_number(lock: type_of_lock) -> None:
+def test_lock_without_a_name_has_a_number(lock: AnyLock) -> None:
     kind = type(lock)
     assert kind().name.startswith(f"{kind.__name__}-")
 
 
-def test_long_name_is_cut_at_a_character(lock: type_of_lock) -> None:
+def test_long_name_is_cut_at_a_character(lock: AnyLock) -> None:
     assert type(lock)(name="é" * 40).name == "é" * 23
 
 
 # ---- deaths
 
 
+@core
 @quiet
-def test_lock_of_a_killed_owner_comes_back(lock: type_of_lock) -> None:
+def test_lock_of_a_killed_owner_comes_back(lock: AnyLock) -> None:
     with held_elsewhere(lock) as owner:
         kill(owner)
         assert lock.acquire()
 
 
+@core
 @quiet
-def test_lock_of_a_killed_owner_wakes_its_waiter(lock: type_of_lock) -> None:
+def test_lock_of_a_killed_owner_wakes_its_waiter(lock: AnyLock) -> None:
     with held_elsewhere(lock) as owner, thread(lock.acquire) as taken:
         until(lambda: lock.statistics().waiters == 1)
         kill(owner)
         assert taken.result() is True
 
 
+@core
 @quiet
 def test_recovery_is_counted(robust: Any) -> None:
     with held_elsewhere(robust) as owner:
@@ -242,6 +251,7 @@ def test_recovery_is_counted(robust: Any) -> None:
             assert robust.statistics().recoveries == 1
 
 
+@core
 @quiet
 def test_recursive_lock_of_a_killed_owner_is_taken_once() -> None:
     lock = procession.RLock()
@@ -252,7 +262,8 @@ def test_recursive_lock_of_a_killed_owner_is_taken_once() -> None:
         assert not lock.locked()
 
 
-def test_killed_waiter_does_not_take_the_lock_along(lock: type_of_lock) -> None:
+@core
+def test_killed_waiter_does_not_take_the_lock_along(lock: AnyLock) -> None:
     lock.acquire()
     with child(hold, lock) as first, thread(lock.acquire) as second:
         until(lambda: lock.statistics().waiters == 2)
@@ -261,6 +272,7 @@ def test_killed_waiter_does_not_take_the_lock_along(lock: type_of_lock) -> None:
         assert second.result() is True
 
 
+@core
 @quiet
 def test_robust_lock_of_an_ended_thread_comes_back(robust: Any) -> None:
     in_thread(robust.acquire)
@@ -273,23 +285,18 @@ def test_lock_of_an_ended_thread_is_still_the_process_s() -> None:
     assert lock.statistics().owner_pid == os.getpid()
 
 
-def hold_and_exec(lock: type_of_lock) -> None:
+def hold_and_exec(lock: AnyLock) -> None:
     lock.acquire()
     os.execlp("sleep", "sleep", "1000")
 
 
+@core
 @quiet
-def test_exec_counts_as_death(lock: type_of_lock) -> None:
+def test_exec_counts_as_death(lock: AnyLock) -> None:
     with child(hold_and_exec, lock) as process:
-        assert process.pid is not None
-        until(lambda: b"sleep" in _command(process.pid))
+        becomes(process, "sleep")
         assert lock.acquire()
         kill(process)
-
-
-def _command(pid: int | None) -> bytes:
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        return file.read()
 
 
 def test_mutex_of_a_dead_owner_warns() -> None:
@@ -301,6 +308,7 @@ def test_mutex_of_a_dead_owner_warns() -> None:
     assert caught[0].filename == __file__
 
 
+@core
 def test_mutex_of_a_dead_owner_warns_once() -> None:
     mutex = procession.Mutex()
     with held_elsewhere(mutex) as owner:
@@ -311,6 +319,7 @@ def test_mutex_of_a_dead_owner_warns_once() -> None:
             pass
 
 
+@core
 def test_warning_made_an_error_leaves_the_mutex_free_and_marked() -> None:
     mutex = procession.Mutex()
     with held_elsewhere(mutex) as owner:
@@ -323,6 +332,7 @@ def test_warning_made_an_error_leaves_the_mutex_free_and_marked() -> None:
             assert not mutex.locked()
 
 
+@core
 def test_repair_is_called_while_the_mutex_is_held() -> None:
     seen: list[tuple[str, int | None, bool]] = []
     mutex = procession.Mutex(
@@ -346,6 +356,7 @@ def test_repair_is_called_once() -> None:
     assert len(seen) == 1
 
 
+@core
 def test_failed_repair_is_the_next_owner_s() -> None:
     tries: list[OwnerDied] = []
 
@@ -384,6 +395,7 @@ def _take_from_the_dead(mutex: procession.Mutex) -> None:
         assert len(noted) == 1
 
 
+@core
 @quiet
 def test_owner_died_is_true_while_this_thread_holds_it() -> None:
     mutex = procession.Mutex()
@@ -401,7 +413,8 @@ def test_owner_died_is_true_while_this_thread_holds_it() -> None:
 # ---- Ctrl-C
 
 
-def test_interrupt_reaches_a_waiter_and_leaves_the_lock_usable(lock: type_of_lock) -> None:
+@core
+def test_interrupt_reaches_a_waiter_and_leaves_the_lock_usable(lock: AnyLock) -> None:
     interrupted = procession.Queue[bool]()
     lock.acquire()
 
@@ -420,7 +433,8 @@ def test_interrupt_reaches_a_waiter_and_leaves_the_lock_usable(lock: type_of_loc
         lock.release()
 
 
-def test_waiter_goes_on_waiting_after_a_signal_handler(lock: type_of_lock) -> None:
+@core
+def test_waiter_goes_on_waiting_after_a_signal_handler(lock: AnyLock) -> None:
     seen = procession.Queue[int]()
     lock.acquire()
 
@@ -439,6 +453,7 @@ def test_waiter_goes_on_waiting_after_a_signal_handler(lock: type_of_lock) -> No
 # ---- limits and lifetime
 
 
+@core
 def test_a_thread_holds_2048_robust_locks_and_not_one_more() -> None:
     held = [procession.Mutex() for _ in range(2048)]
     over = procession.Mutex(name="over")
@@ -452,26 +467,29 @@ def test_a_thread_holds_2048_robust_locks_and_not_one_more() -> None:
             mutex.release()
 
 
-def drop_held_and_take(lock: type_of_lock) -> None:
+def drop_held_and_take(lock: AnyLock, ready: procession.Queue[bool]) -> None:
     kind = type(lock)
     dropped = kind()
+    assert lock.acquire()
     dropped.acquire()
     del dropped
     others = [kind() for _ in range(3)]  # one of them may get the place of the dropped one
-    for other in (*others, lock):
-        assert other.acquire(timeout=0)
+    assert all(other.acquire(timeout=0) for other in others)
+    ready.put(True)
     signal.pause()
 
 
+@core
 @quiet
-def test_lock_dropped_while_held_does_no_harm_to_the_others(lock: type_of_lock) -> None:
-    with child(drop_held_and_take, lock) as process:
-        until(lambda: lock.statistics().owner_pid == process.pid)
+def test_lock_dropped_while_held_does_no_harm_to_the_others(lock: AnyLock) -> None:
+    ready = procession.Queue[bool]()
+    with child(drop_held_and_take, lock, ready) as process:
+        ready.get()
         kill(process)
         assert lock.acquire()
 
 
-def test_lock_dropped_while_held_is_not_held_when_its_place_is_used_again(lock: type_of_lock) -> None:
+def test_lock_dropped_while_held_is_not_held_when_its_place_is_used_again(lock: AnyLock) -> None:
     kind = type(lock)
     offset = lock._handle[0]
     lock.acquire()
@@ -482,7 +500,7 @@ def test_lock_dropped_while_held_is_not_held_when_its_place_is_used_again(lock: 
         assert offset not in {other._handle[0] for other in again}
 
 
-def test_lock_takes_attributes_and_weak_references(lock: type_of_lock) -> None:
+def test_lock_takes_attributes_and_weak_references(lock: AnyLock) -> None:
     lock.remark = "mine"  # type: ignore[union-attr]
     assert weakref.ref(lock)() is lock
 
@@ -498,7 +516,7 @@ def test_subclass_has_an_init_and_attributes_of_its_own() -> None:
         assert (shelf.row, shelf.name) == (3, "row 3")
 
 
-def test_many_threads_share_a_lock(lock: type_of_lock) -> None:
+def test_many_threads_share_a_lock(lock: AnyLock) -> None:
     counts = [0]
 
     def count() -> None:
@@ -529,21 +547,17 @@ WRONG: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
     "name with NUL": (lambda lock: type(lock)(name="a\0b"), ValueError, "null character"),
     "name by position": (lambda lock: type(lock)("stock"), TypeError, "positional"),
     "made twice": (lambda lock: lock.__init__(), RuntimeError, "made already"),
-    "never made: acquire": (lambda lock: _unmade(lock).acquire(), RuntimeError, r"__init__\(\) was not called"),
-    "never made: release": (lambda lock: _unmade(lock).release(), RuntimeError, r"__init__\(\) was not called"),
-    "never made: with": (lambda lock: _unmade(lock).__enter__(), RuntimeError, r"__init__\(\) was not called"),
-    "never made: locked": (lambda lock: _unmade(lock).locked(), RuntimeError, r"__init__\(\) was not called"),
-    "never made: repr": (lambda lock: repr(_unmade(lock)), RuntimeError, r"__init__\(\) was not called"),
-    "never made: pickle": (lambda lock: _unmade(lock).__reduce__(), RuntimeError, r"__init__\(\) was not called"),
+    "never made: acquire": (lambda lock: unmade(lock).acquire(), RuntimeError, r"__init__\(\) was not called"),
+    "never made: release": (lambda lock: unmade(lock).release(), RuntimeError, r"__init__\(\) was not called"),
+    "never made: with": (lambda lock: unmade(lock).__enter__(), RuntimeError, r"__init__\(\) was not called"),
+    "never made: locked": (lambda lock: unmade(lock).locked(), RuntimeError, r"__init__\(\) was not called"),
+    "never made: repr": (lambda lock: repr(unmade(lock)), RuntimeError, r"__init__\(\) was not called"),
+    "never made: pickle": (lambda lock: unmade(lock).__reduce__(), RuntimeError, r"__init__\(\) was not called"),
 }
 
 
-def _unmade(lock: Any) -> Any:
-    return type(lock).__new__(type(lock))
-
-
 @pytest.mark.parametrize(("call", "error", "words"), WRONG.values(), ids=WRONG)
-def test_wrong_use_raises(lock: type_of_lock, call: Callable[[Any], object], error: type[Exception], words: str) -> None:
+def test_wrong_use_raises(lock: AnyLock, call: Callable[[Any], object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call(lock)
     assert not lock.locked()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
+import itertools
 import os
 import pickle
 import queue as standard
@@ -19,7 +21,7 @@ from typing import Any
 import pytest
 
 import procession
-from tests.helpers import child, domain, in_thread, kill, memory, send, thread, until
+from tests.helpers import child, domain, in_thread, kill, memory, send, thread, unmade, until
 
 core = pytest.mark.core
 KINDS: list[Any] = [procession.Queue, procession.SimpleQueue]
@@ -52,6 +54,12 @@ def drain(queue: Any) -> list[Any]:
 
 def waiting(queue: Any, number: int = 1) -> None:
     until(lambda: queue.statistics().waiting == number)
+
+
+def when_waiting(queue: Any, call: Callable[..., object], *args: Any) -> None:
+    """Do it when somebody sleeps on the queue."""
+    waiting(queue)
+    call(*args)
 
 
 # ---- order
@@ -94,7 +102,7 @@ def check_order(parts: list[list[Pair]], producers: int, count: int) -> None:
         for producer, item in part:
             of[producer].append(item)
         assert all(items == sorted(items) for items in of.values())
-    assert sorted(sum(parts, [])) == [(number, item) for number in range(producers) for item in range(count)]
+    assert sorted(itertools.chain(*parts)) == [(number, item) for number in range(producers) for item in range(count)]
 
 
 @core
@@ -222,20 +230,16 @@ def test_nowait_raises_empty_and_full() -> None:
 @core
 @pytest.mark.parametrize("timeout", [None, 60, float("inf")])
 def test_get_waits_for_an_item_of_another_process(queue: procession.Queue[int], timeout: float | None) -> None:
-    with thread(queue.get, True, timeout) as got:
-        waiting(queue)
-        with child(queue.put, 1):
-            assert got.result() == 1
+    with child(when_waiting, queue, queue.put, 1):
+        assert queue.get(True, timeout) == 1
 
 
 @core
 @pytest.mark.parametrize("timeout", [None, 60, float("inf")])
 def test_put_waits_for_room_of_another_process(timeout: float | None) -> None:
     queue = full_queue()
-    with thread(queue.put, "second", True, timeout) as put:
-        waiting(queue)
-        with child(queue.get):
-            put.result()
+    with child(when_waiting, queue, queue.get):
+        queue.put("second", True, timeout)
     assert drain(queue) == ["second"]
 
 
@@ -256,7 +260,7 @@ def test_maxsize_is_exact_among_processes() -> None:
 
 def test_max_bytes_bounds_what_waits() -> None:
     queue = procession.Queue[bytes](max_bytes=10_000)
-    with pytest.raises(standard.Full):
+    with contextlib.suppress(standard.Full):
         while True:
             queue.put(b"x" * 1000, block=False)
     assert 9000 <= queue.statistics().bytes <= 10_000
@@ -422,17 +426,19 @@ def test_shutdown_wakes_consumers_of_all_processes(queue: procession.Queue[int],
 @pytest.mark.parametrize("immediate", [False, True])
 def test_shutdown_wakes_producers_of_all_processes(immediate: bool) -> None:
     queue = full_queue()
-    with child(expect_shutdown, queue.put, 1), child(expect_shutdown, queue.put_many, [1]), thread(queue.put, 1) as here:
+    with (
+        child(expect_shutdown, queue.put, 1),
+        child(expect_shutdown, queue.put_many, [1]),
+        thread(queue.put, 1) as here,
+    ):
         waiting(queue, 3)
         queue.shutdown(immediate)
         assert isinstance(here.exception(), procession.ShutDown)
 
 
 def test_shutdown_of_another_process_counts_here(queue: procession.Queue[int]) -> None:
-    with thread(queue.get) as got:
-        waiting(queue)
-        with child(queue.shutdown):
-            assert isinstance(got.exception(), procession.ShutDown)
+    with child(when_waiting, queue, queue.shutdown):
+        expect_shutdown(queue.get)
 
 
 # ---- what does not pickle
@@ -453,7 +459,7 @@ class Breaks:
 UNPICKLABLE: dict[str, Any] = {
     "a reducer that raises": Breaks("here"),
     "a lambda": lambda: None,
-    "a generator": (number for number in ()),
+    "an iterator": iter(lambda: 0, 1),
     "a lock of threads": threading.Lock(),
     "inside a list": [1, lambda: None],
     "inside a large one": [b"x" * 100_000, lambda: None],
@@ -599,7 +605,7 @@ def test_256_shared_objects_travel_in_one_item(queue: procession.Queue[Any]) -> 
 
 
 def test_257_shared_objects_do_not(queue: procession.Queue[Any]) -> None:
-    with pytest.raises(ValueError, match="names 257 shared objects; at most 256 .* Put them in several items"):
+    with pytest.raises(ValueError, match=r"names 257 shared objects; at most 256 .* Put them in several items"):
         queue.put([procession.Lock() for _ in range(257)])
     assert queue.empty()
 
@@ -802,7 +808,9 @@ def test_queue_in_a_cycle_is_freed() -> None:
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_copy_outside_of_a_start_or_an_item_is_refused(any_queue: Any, duplicate: Callable[[Any], object]) -> None:
-    with pytest.raises(procession.NotShared, match="'jobs' .* only as an argument of a process .* pickled by something"):
+    with pytest.raises(
+        procession.NotShared, match=r"'jobs' .* only as an argument of a process .* pickled by something"
+    ):
         duplicate(any_queue)
 
 
@@ -846,10 +854,6 @@ WRONG: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
         }.items()
     },
 }
-
-
-def unmade(queue: Any) -> Any:
-    return type(queue).__new__(type(queue))
 
 
 @pytest.mark.parametrize(("call", "error", "words"), WRONG.values(), ids=WRONG)
