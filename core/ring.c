@@ -169,6 +169,10 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
 static bool
 segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed)
 {
+    if (ring->put.capacity >= SHRINK_FROM) {
+        /* Whether it is empty by now: an old look would keep what a spike has left. */
+        ring->head_seen = atomic_load_explicit(&ring->cell->head, memory_order_acquire);
+    }
     uint64_t head = ring->head_seen;
     for (int look = 0; look < 2; look++) {
         uint64_t used = number_of(head) == number_of(tail) ? tail - head : tail & BYTE_MASK;
@@ -353,7 +357,7 @@ answer_for(pn_ring *ring, const pn_record *record)
     pn_domain *domain = ring->domain;
     const pn_handles *handles = handles_of(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
-        pn_object_hold_for(domain, handles->offset[i], domain->slot);
+        pn_object_retain(domain, handles->offset[i]);
     }
     const pn_block_ref *ref = block_of(record);
     if (ref != NULL) {
@@ -762,6 +766,9 @@ pn_ring_any_names_object(pn_domain *domain, uint64_t wanted)
             uint64_t offset = pn_slab_cell(at, slab, i);
             pn_ring_cell *cell = pn_at(domain, offset);
             uint64_t last = atomic_load(&cell->last_handles);
+            if (offset == wanted) {
+                continue; /* a queue in itself: only who has it could take it out */
+            }
             bool never = last == 0 || (number_of(last) == number_of(atomic_load(&cell->head)) &&
                                        atomic_load(&cell->head) >= last);
             if (!never && walk(domain, offset, record_names_object, wanted) != PN_NAMED_NO) {
