@@ -30,9 +30,14 @@ before_fork(void)
 {
     pthread_mutex_lock(&registry_mutex);
     for (pn_domain *domain = registry; domain != NULL; domain = domain->next) {
-        if (domain->child_slot == PN_SLOTS && domain->slot != PN_SLOTS) {
-            domain->child_plain = pn_slot_reserve(domain, "", PN_SLOT_PLAIN, &domain->child_slot,
-                                                  &domain->child_generation) == PN_OK;
+        if (domain->armed == pn_self()->tid) {
+            domain->child_slot = domain->armed_slot;
+            domain->child_generation = domain->armed_generation;
+            domain->armed = 0;
+        } else if (domain->slot == PN_SLOTS ||
+                   pn_slot_reserve(domain, "", PN_SLOT_PLAIN, &domain->child_slot,
+                                   &domain->child_generation) != PN_OK) {
+            domain->child_slot = PN_SLOTS; /* the table is full: the child goes unseen */
         }
         pthread_mutex_lock(&domain->mutex);
         if (domain->child_slot != PN_SLOTS) {
@@ -58,6 +63,7 @@ after_fork_in_child(void)
     for (pn_domain *domain = registry; domain != NULL; domain = domain->next) {
         uint32_t index = domain->child_slot, generation = domain->child_generation;
         domain->child_slot = PN_SLOTS;
+        domain->armed = 0;
         domain->slot = PN_SLOTS;
         if (index != PN_SLOTS) {
             pn_slot_claim(domain, index, generation);
@@ -257,6 +263,9 @@ pn_domain_attach(pn_domain **result, int fd)
 void
 pn_domain_close(pn_domain *domain)
 {
+    if (domain->pins > 0) {
+        return; /* at the end of the interpreter: children of ours live on */
+    }
     delist(domain);
     close(domain->fd);
     unmap(domain);

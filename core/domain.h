@@ -44,7 +44,8 @@ typedef struct {
     pn_word guardian_fd;
     pn_word64 guardian_start;
     pn_word guardian_pid;
-    uint32_t pad[7];
+    pn_word next_slot; /* where the search for a free line begins (a hint) */
+    uint32_t pad[6];
     pn_lock lock; /* at 128 */
     /* all below: under lock */
     uint64_t top;             /* pages below are tiled by blocks, above never used */
@@ -82,10 +83,11 @@ typedef struct pn_domain {
     pthread_mutex_t mutex;
     pn_held *held;
     size_t held_used, held_capacity;
-    /* A slot reserved for the child of the next fork() of this thread. */
-    uint32_t child_slot, child_generation;
-    bool child_plain; /* reserved by the fork handler itself, for a user's fork */
-    char limit[112];  /* after PN_NO_MEMORY: which limit bound, in words */
+    /* A slot reserved for the child of the next fork() of the thread `armed` (0: none). */
+    uint32_t armed, armed_slot, armed_generation;
+    uint32_t child_slot, child_generation; /* during a fork */
+    char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
+    unsigned pins;                         /* children.c still needs the mapping; under its mutex */
     struct pn_domain *next;
 } pn_domain;
 
@@ -95,7 +97,7 @@ pn_status pn_domain_create(pn_domain **result, uint64_t size, uint64_t max_bytes
                            const uint8_t uuid[16]);
 /* Map the memfd `fd`; the descriptor becomes the domain's on success. */
 pn_status pn_domain_attach(pn_domain **result, int fd);
-/* Unmap and close. Only when no object of it is in use. */
+/* Unmap and close. Only when no object of it is in use; a pinned one stays. */
 void pn_domain_close(pn_domain *domain);
 
 static inline void *

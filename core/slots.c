@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "sweep.h"
 
 /* A line whose process never told its pid (a standard-library child that died while
@@ -69,11 +70,15 @@ set_name(char *field, size_t size, const char *name)
 static bool
 reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index)
 {
-    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+    /* In turn, so that a line keeps its last process's pid and flags for a while. */
+    uint32_t first = atomic_load(&domain->header->next_slot);
+    for (uint32_t turn = 0; turn < PN_SLOTS; turn++) {
+        uint32_t i = (first + turn) % PN_SLOTS;
         pn_slot *slot = &domain->slots[i];
         if (atomic_load(&slot->state) != PN_SLOT_FREE) {
             continue;
         }
+        atomic_store(&domain->header->next_slot, (i + 1) % PN_SLOTS);
         atomic_fetch_add(&slot->generation, 1);
         atomic_store(&slot->pid, 0);
         atomic_store(&slot->start_time, 0);
@@ -134,11 +139,15 @@ pn_status
 pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
 {
     pn_slot *slot = &domain->slots[index];
-    if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation ||
-        atomic_load(&slot->state) != PN_SLOT_STARTING) {
+    if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
         return PN_STALE;
     }
     uint32_t pid = (uint32_t)getpid();
+    uint32_t state = atomic_load(&slot->state);
+    /* LIVE: claimed by the fork handler, before this process executed another program. */
+    if (state != PN_SLOT_STARTING && !(state == PN_SLOT_LIVE && atomic_load(&slot->pid) == pid)) {
+        return PN_STALE;
+    }
     atomic_store(&slot->pid, pid);
     atomic_store(&slot->start_time, pn_start_time(pid));
     domain->slot = index;
@@ -146,6 +155,79 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     atomic_store(&slot->state, PN_SLOT_LIVE);
     atomic_fetch_add(&domain->header->slots_changed, 1);
     return PN_OK;
+}
+
+void
+pn_slot_leave(pn_domain *domain)
+{
+    if (domain->slot != PN_SLOTS) {
+        atomic_fetch_or(&domain->slots[domain->slot].flags, PN_SLOT_LEFT);
+    }
+}
+
+bool
+pn_slot_flags(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t *flags)
+{
+    pn_slot *slot = &domain->slots[index];
+    *flags = atomic_load(&slot->flags);
+    return atomic_load(&slot->generation) == generation;
+}
+
+typedef struct {
+    uint64_t length;
+    char bytes[];
+} report;
+
+pn_status
+pn_slot_set_report(pn_domain *domain, const void *words, size_t length)
+{
+    uint64_t offset;
+    pn_status status = pn_heap_alloc(domain, sizeof(report) + length, PN_BLOCK_REPORT, 0, &offset);
+    if (status != PN_OK) {
+        return status;
+    }
+    report *last = pn_at(domain, offset);
+    last->length = length;
+    memcpy(last->bytes, words, length);
+    uint64_t old = atomic_exchange(&domain->slots[domain->slot].report, offset);
+    if (old != 0) {
+        pn_heap_free(domain, old);
+    }
+    return PN_OK;
+}
+
+const char *
+pn_slot_report(pn_domain *domain, uint32_t index, uint32_t generation, size_t *length)
+{
+    pn_slot *slot = &domain->slots[index];
+    uint64_t offset = atomic_load(&slot->report);
+    if (atomic_load(&slot->generation) != generation || atomic_load(&slot->state) == PN_SLOT_FREE ||
+        offset == 0) {
+        return NULL;
+    }
+    const report *last = pn_at(domain, offset);
+    *length = last->length;
+    return last->bytes;
+}
+
+bool
+pn_guardian_claim(pn_domain *domain, uint32_t fd)
+{
+    pn_header *header = domain->header;
+    if (pn_domain_enter(domain) != PN_OK) {
+        return false;
+    }
+    uint32_t pid = atomic_load(&header->guardian_pid);
+    uint64_t start = pid != 0 ? pn_start_time(pid) : 0;
+    bool is_free = start == 0 || start != atomic_load(&header->guardian_start);
+    if (is_free) {
+        atomic_store(&header->guardian_pid, 0); /* a reader sees all three or no guardian */
+        atomic_store(&header->guardian_fd, fd);
+        atomic_store(&header->guardian_start, pn_start_time((uint32_t)getpid()));
+        atomic_store(&header->guardian_pid, (uint32_t)getpid());
+    }
+    pn_domain_leave(domain);
+    return is_free;
 }
 
 static bool
@@ -157,6 +239,14 @@ slot_parent_alive(pn_domain *domain, pn_slot *slot)
                atomic_load(&slot->parent_generation) &&
            atomic_load(&domain->slots[parent].state) == PN_SLOT_LIVE &&
            pn_slot_alive(domain, parent);
+}
+
+bool
+pn_slot_awaited(pn_domain *domain, uint32_t index)
+{
+    pn_slot *slot = &domain->slots[index];
+    uint32_t foreign = PN_SLOT_PLAIN | PN_SLOT_FOREIGN;
+    return !(atomic_load(&slot->flags) & foreign) && slot_parent_alive(domain, slot);
 }
 
 bool

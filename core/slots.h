@@ -17,7 +17,8 @@ enum {
     PN_SLOT_KEEP = 1,     /* may outlive its parent */
     PN_SLOT_PLAIN = 2,    /* a user's own fork */
     PN_SLOT_GUARDIAN = 4, /* looks on, owns nothing */
-    PN_SLOT_FOREIGN = 8   /* started by the standard library */
+    PN_SLOT_FOREIGN = 8,  /* started by the standard library */
+    PN_SLOT_LEFT = 16     /* it ended by itself: what it leaves behind is meant */
 };
 
 typedef struct pn_slot {
@@ -63,8 +64,21 @@ pn_status pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, u
 void pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t pid);
 /* This process is the one: fill in pid and start time, become LIVE. */
 pn_status pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation);
+/* This process is about to end by itself. */
+void pn_slot_leave(pn_domain *domain);
+/* Flags of the process of that generation, even if its line was swept; false if another
+ * process uses the line by now. */
+bool pn_slot_flags(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t *flags);
+/* Leave last words in this process's line; they stay until the line is swept. */
+pn_status pn_slot_set_report(pn_domain *domain, const void *words, size_t length);
+/* What it left, NULL: nothing. Valid until the line is swept. */
+const char *pn_slot_report(pn_domain *domain, uint32_t index, uint32_t generation, size_t *length);
+/* Become the guardian, whose doorbell is the pipe `fd`; false if another one is alive. */
+bool pn_guardian_claim(pn_domain *domain, uint32_t fd);
 /* Is the process of this line alive? Reads /proc: 10 to 90 us. */
 bool pn_slot_alive(pn_domain *domain, uint32_t index);
+/* Will its parent, who lives, reap it and read its report? */
+bool pn_slot_awaited(pn_domain *domain, uint32_t index);
 /* pn_owner_alive of lock.h; context is the domain. */
 bool pn_slot_owner_alive(void *domain, uint32_t owner);
 /* Start time of a pid in clock ticks, 0 if it is gone or a zombie. */

@@ -10,17 +10,19 @@
 
 #define SWEEP_EVERY_NS 1000000000LL
 
-/* Free the blocks of a dead process that no ring names. False: something could not be
+/* Free the blocks of a dead process that no ring names; its last words only `with_report`. False: something could not be
  * looked at just now (a stopped process holds a ring's lock). */
 static bool
-sweep_blocks(pn_domain *domain, uint64_t owner)
+sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
 {
     bool complete = true;
     pn_block *block;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
          at = pn_heap_next(domain, at, &block)) {
         uint64_t state = atomic_load(&block->state);
-        if (pn_block_kind_of(state) <= PN_BLOCK_FREE || atomic_load(&block->owner) != owner) {
+        uint32_t kind = pn_block_kind_of(state);
+        if (kind <= PN_BLOCK_FREE || atomic_load(&block->owner) != owner ||
+            (kind == PN_BLOCK_REPORT && !with_report)) {
             continue;
         }
         uint64_t ring = atomic_load(&block->queue);
@@ -83,15 +85,16 @@ sweep_waits(pn_domain *domain, uint32_t slot)
     }
 }
 
+/* An awaited line stays, with its report, until its parent has read how the process ended. */
 static bool
-sweep_locked(pn_domain *domain, uint32_t index)
+sweep_locked(pn_domain *domain, uint32_t index, bool awaited)
 {
     pn_slot *slot = &domain->slots[index];
     atomic_store(&slot->state, PN_SLOT_DEAD);
     uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
     sweep_waits(domain, index);
     sweep_objects(domain, index);
-    if (!sweep_blocks(domain, owner)) {
+    if (!sweep_blocks(domain, owner, !awaited) || awaited) {
         return false; /* stays DEAD; the next sweep tries again */
     }
     atomic_store(&slot->state, PN_SLOT_FREE);
@@ -103,11 +106,12 @@ int
 pn_sweep(pn_domain *domain)
 {
     int freed = 0;
-    bool is_dead[PN_SLOTS];
+    bool is_dead[PN_SLOTS], is_awaited[PN_SLOTS];
     /* Liveness first, outside the lock: it reads /proc. */
     for (uint32_t i = 0; i < PN_SLOTS; i++) {
         is_dead[i] = i != domain->slot && atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
                      !pn_slot_alive(domain, i);
+        is_awaited[i] = is_dead[i] && pn_slot_awaited(domain, i);
     }
     if (pn_domain_enter(domain) != PN_OK) {
         return 0;
@@ -115,7 +119,7 @@ pn_sweep(pn_domain *domain)
     for (uint32_t i = 0; i < PN_SLOTS; i++) {
         if (is_dead[i] && atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
             !pn_slot_alive(domain, i)) {
-            freed += sweep_locked(domain, i);
+            freed += sweep_locked(domain, i, is_awaited[i]);
         }
     }
     sweep_objects(domain, PN_SLOTS);
@@ -131,7 +135,7 @@ pn_sweep_slot(pn_domain *domain, uint32_t index, uint32_t generation)
         return;
     }
     if (atomic_load(&slot->generation) == generation && atomic_load(&slot->state) != PN_SLOT_FREE) {
-        sweep_locked(domain, index);
+        sweep_locked(domain, index, false);
     }
     pn_domain_leave(domain);
 }

@@ -149,8 +149,9 @@ domain_reserve_for_fork(DomainObject *self, PyObject *args)
     if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
         return NULL;
     }
-    self->domain->child_slot = index; /* the fork handlers do the rest */
-    self->domain->child_generation = generation;
+    self->domain->armed_slot = index; /* the fork handlers do the rest */
+    self->domain->armed_generation = generation;
+    self->domain->armed = pn_self()->tid;
     Py_RETURN_NONE;
 }
 
@@ -228,11 +229,6 @@ domain_sweep(DomainObject *self, PyObject *Py_UNUSED(none))
 
 /* ---- last words -------------------------------------------------------------------- */
 
-typedef struct {
-    uint64_t length;
-    char bytes[];
-} report;
-
 static PyObject *
 domain_set_report(DomainObject *self, PyObject *argument)
 {
@@ -245,18 +241,7 @@ domain_set_report(DomainObject *self, PyObject *argument)
     if (PyObject_GetBuffer(argument, &bytes, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    uint64_t offset;
-    pn_status status =
-        pn_heap_alloc(domain, sizeof(report) + (uint64_t)bytes.len, PN_BLOCK_REPORT, 0, &offset);
-    if (status == PN_OK) {
-        report *words = pn_at(domain, offset);
-        words->length = (uint64_t)bytes.len;
-        memcpy(words->bytes, bytes.buf, (size_t)bytes.len);
-        uint64_t old = atomic_exchange(&domain->slots[domain->slot].report, offset);
-        if (old != 0) {
-            pn_heap_free(domain, old);
-        }
-    }
+    pn_status status = pn_slot_set_report(domain, bytes.buf, (size_t)bytes.len);
     PyBuffer_Release(&bytes);
     if (status != PN_OK) {
         return pn_raise(status, domain, "report", "");
@@ -272,30 +257,45 @@ domain_take_report(DomainObject *self, PyObject *args)
     if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
         return NULL;
     }
-    pn_slot *slot = &self->domain->slots[index];
-    uint64_t offset = atomic_load(&slot->report);
-    if (atomic_load(&slot->generation) != generation || atomic_load(&slot->state) == PN_SLOT_FREE ||
-        offset == 0) {
+    size_t length;
+    const char *words = pn_slot_report(self->domain, index, generation, &length);
+    if (words == NULL) {
         Py_RETURN_NONE;
     }
-    report *words = pn_at(self->domain, offset);
-    return PyBytes_FromStringAndSize(words->bytes, (Py_ssize_t)words->length);
+    return PyBytes_FromStringAndSize(words, (Py_ssize_t)length);
+}
+
+static PyObject *
+domain_leave(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_slot_leave(self->domain);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+domain_slot_flags(DomainObject *self, PyObject *args)
+{
+    unsigned int index, generation;
+    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
+        return NULL;
+    }
+    uint32_t flags;
+    if (!pn_slot_flags(self->domain, index, generation, &flags)) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromUnsignedLong(flags);
 }
 
 /* ---- the guardian's line ------------------------------------------------------------- */
 
 static PyObject *
-domain_set_guardian(DomainObject *self, PyObject *args)
+domain_claim_guardian(DomainObject *self, PyObject *argument)
 {
-    unsigned int pid, fd;
-    if (!PyArg_ParseTuple(args, "II", &pid, &fd)) {
+    unsigned long fd = PyLong_AsUnsignedLong(argument);
+    if (PyErr_Occurred()) {
         return NULL;
     }
-    pn_header *header = self->domain->header;
-    atomic_store(&header->guardian_fd, fd);
-    atomic_store(&header->guardian_start, pid ? pn_start_time(pid) : 0);
-    atomic_store(&header->guardian_pid, pid);
-    Py_RETURN_NONE;
+    return PyBool_FromLong(pn_guardian_claim(self->domain, (uint32_t)fd));
 }
 
 static PyObject *
@@ -388,7 +388,14 @@ static PyMethodDef methods[] = {
     {"sweep", (PyCFunction)domain_sweep, METH_NOARGS, NULL},
     {"set_report", (PyCFunction)domain_set_report, METH_O, NULL},
     {"take_report", (PyCFunction)domain_take_report, METH_VARARGS, NULL},
-    {"set_guardian", (PyCFunction)domain_set_guardian, METH_VARARGS, NULL},
+    {"leave", (PyCFunction)domain_leave, METH_NOARGS,
+     "leave($self)\n--\n\nThis process is about to end by itself."},
+    {"slot_flags", (PyCFunction)domain_slot_flags, METH_VARARGS,
+     "slot_flags($self, index, generation, /)\n--\n\n"
+     "Flags of that process, swept or not; None if another one uses the line."},
+    {"claim_guardian", (PyCFunction)domain_claim_guardian, METH_O,
+     "claim_guardian($self, fd, /)\n--\n\n"
+     "Become the guardian, whose doorbell is the pipe `fd`; False if another one is alive."},
     {"guardian", (PyCFunction)domain_guardian, METH_NOARGS, NULL},
     {"used", (PyCFunction)domain_used, METH_NOARGS, NULL},
     {NULL},

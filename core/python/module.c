@@ -1,9 +1,6 @@
 /* procession._core: the one door to C. */
 #include "objects.h"
 
-/* process_object.c */
-int pn_process_module_init(PyObject *module) __attribute__((weak));
-
 static PyObject *
 use_serializer(PyObject *module, PyObject *args)
 {
@@ -31,6 +28,15 @@ static PyMethodDef functions[] = {
      "_use_serializer($module, dumps, loads, /)\n--\n\nHow items that are not plain become bytes."},
     {"features", features, METH_NOARGS,
      "features($module)\n--\n\nWhich optional abilities the kernel offers: name -> bool."},
+    {"pause_janitor", pn_py_pause_janitor, METH_NOARGS,
+     "pause_janitor($module)\n--\n\nLet no janitor run, until resume_janitor()."},
+    {"resume_janitor", pn_py_resume_janitor, METH_NOARGS,
+     "resume_janitor($module)\n--\n\nLet it run again if there are children."},
+    {"arm_guardian", pn_py_arm_guardian, METH_VARARGS,
+     "arm_guardian($module, domain, command, /)\n--\n\nKeep a guardian of the domain running."},
+    {"die_with", pn_py_die_with, METH_O,
+     "die_with($module, parent_pid, /)\n--\n\n"
+     "SIGKILL me when the thread that forked me ends; False if the parent is gone already."},
     {NULL},
 };
 
@@ -47,6 +53,7 @@ module_exec(PyObject *module)
     pn_state *state = PyModule_GetState(module);
     pn_platform_init();
     if (add_type(module, &pn_domain_spec, NULL, &state->domain_type) < 0 ||
+        add_type(module, &pn_child_spec, NULL, &state->child_type) < 0 ||
         add_type(module, &pn_shared_spec, NULL, &state->shared_type) < 0 ||
         add_type(module, &pn_ring_spec, state->shared_type, &state->ring_type) < 0 ||
         add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
@@ -54,7 +61,7 @@ module_exec(PyObject *module)
         add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0) {
         return -1;
     }
-    return pn_process_module_init != NULL ? pn_process_module_init(module) : 0;
+    return 0;
 }
 
 static int
@@ -62,6 +69,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     pn_state *state = PyModule_GetState(module);
     Py_VISIT(state->domain_type);
+    Py_VISIT(state->child_type);
     Py_VISIT(state->shared_type);
     Py_VISIT(state->ring_type);
     Py_VISIT(state->mutex_type);
@@ -77,6 +85,7 @@ module_clear(PyObject *module)
 {
     pn_state *state = PyModule_GetState(module);
     Py_CLEAR(state->domain_type);
+    Py_CLEAR(state->child_type);
     Py_CLEAR(state->shared_type);
     Py_CLEAR(state->ring_type);
     Py_CLEAR(state->mutex_type);

@@ -10,7 +10,8 @@
 #include "../slots.h"
 
 typedef struct {
-    PyTypeObject *domain_type, *shared_type, *ring_type, *mutex_type, *rlock_type, *lock_type;
+    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *mutex_type, *rlock_type,
+        *lock_type;
     PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it) */
     PyObject *loads; /* loads(memoryview) -> obj */
 } pn_state;
@@ -35,8 +36,8 @@ typedef struct {
     bool owner_died; /* a Mutex that this process took from a dead owner */
 } SharedObject;
 
-extern PyType_Spec pn_domain_spec, pn_shared_spec, pn_ring_spec, pn_mutex_spec, pn_rlock_spec,
-    pn_lock_spec;
+extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_mutex_spec,
+    pn_rlock_spec, pn_lock_spec;
 
 /* --- shared_object.c --- */
 /* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
@@ -48,6 +49,12 @@ pn_shared_cell(SharedObject *self)
 {
     return pn_at(self->domain, self->offset);
 }
+
+/* --- process_object.c: functions of the module --- */
+PyObject *pn_py_pause_janitor(PyObject *module, PyObject *none);
+PyObject *pn_py_resume_janitor(PyObject *module, PyObject *none);
+PyObject *pn_py_arm_guardian(PyObject *module, PyObject *args);
+PyObject *pn_py_die_with(PyObject *module, PyObject *argument);
 
 /* --- errors.c --- */
 /* Raise what `status` means; `what` and `name` say to whom. Returns NULL. */

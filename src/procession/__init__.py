@@ -18,11 +18,15 @@ from procession._base.errors import NotOwner as NotOwner
 from procession._base.errors import NotShared as NotShared
 from procession._base.errors import OwnerDied as OwnerDied
 from procession._base.errors import OwnerDiedWarning as OwnerDiedWarning
+from procession._base.errors import RemoteError as RemoteError
+from procession._base.errors import RemoteTraceback as RemoteTraceback
 from procession._base.errors import ShutDown as ShutDown
 from procession._base.errors import StaleHandle as StaleHandle
 from procession._base.platform import doctor as doctor
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._process.outcome import Outcome as Outcome
+from procession._process.process import Process as Process
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -36,10 +40,14 @@ __all__ = [
     "Mutex",
     "NotOwner",
     "NotShared",
+    "Outcome",
     "OwnerDied",
     "OwnerDiedWarning",
+    "Process",
     "Queue",
     "RLock",
+    "RemoteError",
+    "RemoteTraceback",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",

@@ -13,7 +13,7 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -54,6 +54,7 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
+        self.ended = self.child()
         self.items = [
             None,
             True,
@@ -90,6 +91,12 @@ class Bench:
         index, generation = self.domain.reserve_slot("child", 0)
         self.domain.set_slot_pid(index, generation, os.getpid())
         self.domain.release_slot(index, generation)
+
+    def child(self) -> _core.Child:
+        index, generation = self.domain.reserve_slot("child", 0)
+        child = _core.Child(self.domain, index, generation, os.posix_spawn("/bin/true", ["true"], {}))
+        assert child.wait()
+        return child
 
     def attach_domain(self) -> None:
         other = _core.Domain.attach(os.dup(self.domain.fd))
@@ -140,6 +147,11 @@ def release_marked(bench: Bench) -> None:
     bench.mutex.release()
 
 
+def pause_and_resume() -> None:
+    _core.pause_janitor()
+    _core.resume_janitor()
+
+
 def put_nowait(bench: Bench) -> None:
     bench.ring.put_nowait(1)
     bench.ring.get()
@@ -169,7 +181,22 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.set_report": lambda bench: bench.domain.set_report(b"words" * 1000),
     "Domain.set_report wrong": lambda bench: bench.domain.set_report("words"),  # type: ignore[arg-type]
     "Domain.take_report": lambda bench: bench.domain.take_report(bench.domain.slot, bench.domain.generation),
-    "Domain.set_guardian": lambda bench: bench.domain.set_guardian(0, 0),
+    "Domain.leave": lambda bench: bench.domain.leave(),
+    "Domain.slot_flags": lambda bench: bench.domain.slot_flags(bench.domain.slot, bench.domain.generation),
+    "Domain.slot_flags other": lambda bench: bench.domain.slot_flags(bench.domain.slot, 77),
+    "Domain.claim_guardian": lambda bench: bench.domain.claim_guardian(0),
+    "Child.look of no slot": lambda bench: _core.Child(bench.domain, 1 << 20, 0, 1),
+    "Child.look of a new one": Bench.child,
+    "Child.look": lambda bench: bench.ended.look(),
+    "Child.wait": lambda bench: bench.ended.wait(0),
+    "Child.wait wrong": lambda bench: bench.ended.wait("soon"),  # type: ignore[arg-type]
+    "Child.signal": lambda bench: bench.ended.signal(0),
+    "Child.result": lambda bench: bench.ended.result(),
+    "Child.pid": lambda bench: bench.ended.pid,
+    "Child.pidfd": lambda bench: bench.ended.pidfd,
+    "pause_janitor": lambda _: pause_and_resume(),
+    "resume_janitor": lambda _: _core.resume_janitor(),
+    "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
     "Domain.used": lambda bench: bench.domain.used(),
     **{
@@ -224,6 +251,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
 # What cannot be called here a thousand times, and where it is exercised instead.
 ELSEWHERE = {
     "Domain.reserve_for_fork": "arms the next fork of this thread: tests/unit",
+    "die_with": "ties this process to its parent: every start of a child calls it",
     "Domain.claim_slot": "gives up this process's own slot: every start of a child calls it",
 }
 
@@ -274,8 +302,10 @@ def test_list_is_complete() -> None:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    del bench.ended  # its pidfd: pytest keeps the fixture a little longer
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -298,7 +328,11 @@ def test_no_growth(bench: Bench, name: str) -> None:
             with contextlib.suppress(*RAISED, *queue_errors()):
                 call(bench)
 
-    calls = CALLS if name not in {"Domain.create", "Domain.attach", "Domain.watch"} else CALLS // 10
+    calls = (
+        CALLS
+        if name not in {"Domain.create", "Domain.attach", "Domain.watch", "Child.look of a new one"}
+        else CALLS // 10
+    )
     repeat(calls // 5)  # fills the caches
     growth = []
     for _ in range(ROUNDS):

@@ -9,10 +9,12 @@ handlers go on working::
      |    +-- NotOwner           released by somebody who does not hold it
      |    +-- LayoutMismatch     the other side is another version, or in another pid namespace
      |    +-- NotShared          pickled where no process can receive it
+     |    +-- RemoteError        what a child raised and could not send as it was
      +-- ValueError
      |    +-- StaleHandle        the object of a handle has been freed
      +-- MemoryError
      |    +-- DomainFull         a limit of the domain's memory or process table
+     +-- RemoteTraceback         the cause of a child's exception: its traceback, as text
      +-- ShutDown                the queue was ended (is queue.ShutDown from 3.13 on)
     Warning
      +-- RuntimeWarning
@@ -32,6 +34,8 @@ __all__ = [
     "NotShared",
     "OwnerDied",
     "OwnerDiedWarning",
+    "RemoteError",
+    "RemoteTraceback",
     "ShutDown",
     "StaleHandle",
 ]
@@ -68,6 +72,28 @@ class LayoutMismatch(RuntimeError):
 
 class NotShared(RuntimeError):
     """An object of a domain was pickled where no other process can take it over."""
+
+
+class RemoteError(RuntimeError):
+    """A child raised an exception that does not pickle; ``type_name`` and the text are what is left of it."""
+
+    def __init__(self, type_name: str, text: str) -> None:
+        super().__init__(text)
+        self.type_name = type_name
+
+    def __reduce__(self) -> tuple[type["RemoteError"], tuple[str, str]]:
+        return type(self), (self.type_name, str(self))
+
+
+class RemoteTraceback(Exception):
+    """The ``__cause__`` of a child's exception: the traceback as the child saw it, as text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n\n{self.text}"
 
 
 class StaleHandle(ValueError):

@@ -1,0 +1,241 @@
+/* Children as Python sees them, and the few calls around starting one. */
+#include "objects.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "../children.h"
+
+typedef struct {
+    PyObject_HEAD
+    DomainObject *domain_object;
+    pn_child *child;
+} ChildObject;
+
+PyDoc_STRVAR(child_doc, "Child(domain, slot, generation, pid)\n--\n\n"
+                        "A child of this process, watched by the janitor from now on.");
+
+static PyObject *
+child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"domain", "slot", "generation", "pid", NULL};
+    PyObject *domain_object;
+    unsigned int slot, generation;
+    int pid;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OIIi", names, &domain_object, &slot,
+                                     &generation, &pid)) {
+        return NULL;
+    }
+    if (slot >= PN_SLOTS || pid <= 0) {
+        PyErr_Format(PyExc_ValueError, "no such slot (%u) or process (%d)", slot, pid);
+        return NULL;
+    }
+    ChildObject *self = (ChildObject *)type->tp_alloc(type, 0);
+    DomainObject *domain = self ? pn_domain_check((PyObject *)self, domain_object) : NULL;
+    if (domain == NULL) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    pn_slot_set_pid(domain->domain, slot, generation, (uint32_t)pid);
+    self->child = pn_child_watch(domain->domain, slot, generation, pid);
+    Py_END_ALLOW_THREADS
+    if (self->child == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    self->domain_object = (DomainObject *)Py_NewRef(domain);
+    return (PyObject *)self;
+}
+
+static void
+child_dealloc(ChildObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->child != NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        pn_child_drop(self->child);
+        Py_END_ALLOW_THREADS
+    }
+    Py_XDECREF(self->domain_object);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(look_doc, "look($self)\n--\n\nHas it ended? It is reaped if so.");
+
+static PyObject *
+child_look(ChildObject *self, PyObject *Py_UNUSED(none))
+{
+    bool ended;
+    Py_BEGIN_ALLOW_THREADS
+    ended = pn_child_look(self->child);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(ended);
+}
+
+PyDoc_STRVAR(wait_doc, "wait($self, timeout=None, /)\n--\n\n"
+                       "Wait until it has ended; False if it did not within `timeout` seconds.");
+
+static PyObject *
+child_wait(ChildObject *self, PyObject *args)
+{
+    PyObject *timeout = Py_None;
+    int64_t deadline;
+    if (!PyArg_ParseTuple(args, "|O:wait", &timeout) || pn_deadline(timeout, &deadline) < 0) {
+        return NULL;
+    }
+    pn_status status;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        status = pn_child_wait(self->child, deadline);
+        Py_END_ALLOW_THREADS
+    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyBool_FromLong(status == PN_OK);
+}
+
+PyDoc_STRVAR(signal_doc,
+             "signal($self, number, /)\n--\n\n"
+             "Send it a signal; False if it is gone. Never reaches a successor of its pid.");
+
+static PyObject *
+child_signal(ChildObject *self, PyObject *argument)
+{
+    int number = (int)PyLong_AsLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (pn_child_signal(self->child, number) == 0) {
+        Py_RETURN_TRUE;
+    }
+    if (errno == ESRCH) {
+        Py_RETURN_FALSE;
+    }
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+PyDoc_STRVAR(result_doc,
+             "result($self)\n--\n\n"
+             "None while it runs; then how it ended: a dict of known (False: somebody else reaped "
+             "it), code, signalled, core_dumped, out_of_memory, times (ns, monotonic), max_rss "
+             "(bytes) and report (bytes or None).");
+
+static PyObject *
+child_result(ChildObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_child *child = self->child;
+    pn_child_state state = atomic_load(&child->state);
+    if (state == PN_CHILD_RUNNING) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue(
+        "{sNsisNsNsNsLsLsLsLsLsLsLsy#}", "known", PyBool_FromLong(state == PN_CHILD_ENDED), "code",
+        child->code, "signalled", PyBool_FromLong(child->signalled), "core_dumped",
+        PyBool_FromLong(child->core_dumped), "out_of_memory", PyBool_FromLong(child->out_of_memory),
+        "started_ns", (long long)child->started, "ended_ns", (long long)child->ended, "run_ns",
+        (long long)child->run_ns, "ready_ns", (long long)child->ready_ns, "user_us",
+        (long long)child->user_us, "system_us", (long long)child->system_us, "max_rss",
+        (long long)child->max_rss, "report", child->report, (Py_ssize_t)child->report_length);
+}
+
+static PyObject *
+get_pid(ChildObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(self->child->pid);
+}
+
+static PyObject *
+get_pidfd(ChildObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(self->child->pidfd);
+}
+
+static PyMethodDef methods[] = {
+    {"look", (PyCFunction)child_look, METH_NOARGS, look_doc},
+    {"wait", (PyCFunction)child_wait, METH_VARARGS, wait_doc},
+    {"signal", (PyCFunction)child_signal, METH_O, signal_doc},
+    {"result", (PyCFunction)child_result, METH_NOARGS, result_doc},
+    {NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"pid", (getter)get_pid, NULL, "its process id", NULL},
+    {"pidfd", (getter)get_pidfd, NULL, "readable from its end on; -1: it was gone at once", NULL},
+    {NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, child_new}, {Py_tp_dealloc, child_dealloc}, {Py_tp_methods, methods},
+    {Py_tp_getset, getset}, {Py_tp_doc, (void *)child_doc}, {0, NULL},
+};
+
+PyType_Spec pn_child_spec = {
+    .name = "procession._core.Child",
+    .basicsize = sizeof(ChildObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = slots,
+};
+
+/* ---- functions of the module -------------------------------------------------------- */
+
+PyObject *
+pn_py_pause_janitor(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    pn_janitor_pause(); /* with the GIL, which the janitor never needs: nobody may fork meanwhile */
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pn_py_resume_janitor(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    pn_janitor_resume();
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pn_py_arm_guardian(PyObject *module, PyObject *args)
+{
+    PyObject *domain, *command;
+    if (!PyArg_ParseTuple(args, "O!O!:arm_guardian",
+                          ((pn_state *)PyModule_GetState(module))->domain_type, &domain,
+                          &PyTuple_Type, &command)) {
+        return NULL;
+    }
+    const char *argv[16] = {NULL};
+    Py_ssize_t count = PyTuple_GET_SIZE(command);
+    if (count == 0 || count > 15) {
+        PyErr_SetString(PyExc_ValueError, "a command has 1 to 15 words");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        argv[i] = PyUnicode_AsUTF8(PyTuple_GET_ITEM(command, i));
+        if (argv[i] == NULL) {
+            return NULL;
+        }
+    }
+    int result;
+    Py_BEGIN_ALLOW_THREADS
+    result = pn_guardian_arm(((DomainObject *)domain)->domain, argv);
+    Py_END_ALLOW_THREADS
+    if (result < 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pn_py_die_with(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    int parent = (int)PyLong_AsLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* It may have died before the call: prctl(2). */
+    return PyBool_FromLong(getppid() == parent);
+}

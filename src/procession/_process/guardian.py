@@ -1,0 +1,229 @@
+"""The guardian of a program: a process of its own that ends what killed processes leave behind.
+
+Run by path with nothing but the standard library: argv[1] is the C core, descriptor 3 the domain's memfd.
+It sleeps on the pidfds of all processes in the domain's table and on a doorbell. When one of them is dead:
+
+* the children that it started are killed, but for those with orphan="keep";
+* if it was a child itself and was killed (it did not mark its line as left): whatever it ran is killed, found by
+  the mark in its environment, and so are its own forks and the processes it started by the standard library;
+* its line of the table is swept.
+
+It ends when nobody of the program is left. It takes no lock but the domain's, for microseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from procession._core import Domain
+
+Key = tuple[int, int]  # of a line: index and generation
+
+TREE_MARK = b"PROCESSION_TREE="
+STARTING, LIVE = 1, 2
+KEEP, PLAIN, FOREIGN, LEFT = 1, 2, 8, 16
+NOBODY = 1024  # as a parent: the line has none
+# Seconds between two looks at all lines while there are some: nobody may have rung.
+TICK = 1.0
+# A line that was reserved and has no pid yet, of a dead parent; and what was just being executed by a dead one.
+SOON = 0.05
+# A dead process's mark is looked for so often: what it was executing as it died carries it a moment later.
+SCANS = 4
+
+
+def load_core(path: str) -> Any:
+    """Load the extension by its path: the package around it is not needed here."""
+    loader = ExtensionFileLoader("procession._core", path)
+    module = module_from_spec(ModuleSpec("procession._core", loader, origin=path))
+    loader.exec_module(module)
+    return module
+
+
+class Line:
+    """A process in the domain's table."""
+
+    def __init__(self, row: tuple[int, int, int, int, int, int, int, int, str]) -> None:
+        index, generation, self.state, self.pid, self.start, parent, parent_generation, self.flags, _ = row
+        self.key: Key = (index, generation)
+        self.parent: Key | None = (parent, parent_generation) if parent < NOBODY else None
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks after boot; 0 for a process that is gone or a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in b"ZX" and int(fields[17]) <= 1 else int(fields[19])
+
+
+class Guardian:
+    """Looks at the table whenever something ends or the bell rings."""
+
+    def __init__(self, domain: Domain, bell: int) -> None:
+        self.domain = domain
+        self.poll = select.poll()
+        self.bell = bell
+        self.poll.register(bell, select.POLLIN)
+        self.pidfds: dict[Key, int] = {}
+        self.lines: dict[Key, Line] = {}  # as last seen alive
+        self.dead: dict[Key, Line] = {}  # whose tree may still have to be ended
+        self.scans: dict[Key, int] = {}  # key of a killed process -> how often its mark is still looked for
+        self.mine = domain.uuid.hex().encode()
+
+    def run(self) -> None:
+        """Watch until nobody is left."""
+        while True:
+            again = self.look()
+            if not self.lines and not again:
+                return
+            self.poll.poll((SOON if again else TICK) * 1000)
+            try:
+                while os.read(self.bell, 4096):
+                    pass
+            except BlockingIOError:
+                pass
+
+    def look(self) -> bool:
+        """Read the table, end what must end. True if something needs a second look soon."""
+        rows = {line.key: line for line in map(Line, self.domain.slots())}
+        for key in [key for key in self.lines if key not in rows]:
+            self.bury(key)  # somebody else has swept it
+        unclear = False
+        for key, line in rows.items():
+            if line.pid == 0:
+                unclear |= line.parent is not None and line.parent not in rows
+            elif key not in self.pidfds and not self.meet(line):
+                self.bury(key, line)
+        for key, pidfd in list(self.pidfds.items()):
+            if is_readable(pidfd):
+                self.bury(key)
+        for line in rows.values():
+            if line.key not in self.dead and line.pid and self.must_end(line, rows):
+                self.end(line)
+                unclear = True
+        self.scan()
+        for key in [key for key in self.dead if key not in self.scans]:
+            if key not in rows:
+                del self.dead[key]
+            elif not self.is_needed(key, rows):
+                self.domain.release_slot(*key)
+        return unclear or bool(self.scans)
+
+    def meet(self, line: Line) -> bool:
+        """Hold on to a process by a pidfd; False if it is dead already."""
+        try:
+            pidfd = os.pidfd_open(line.pid)
+        except OSError:
+            return False
+        if line.start and start_time(line.pid) != line.start:
+            os.close(pidfd)
+            return False
+        self.pidfds[line.key] = pidfd
+        self.lines[line.key] = line
+        self.poll.register(pidfd, select.POLLIN)
+        return True
+
+    def bury(self, key: Key, seen: Line | None = None) -> None:
+        """Take note of a death."""
+        if key in self.dead:
+            return
+        line = self.lines.pop(key, None) or seen
+        assert line is not None
+        pidfd = self.pidfds.pop(key, None)
+        if pidfd is not None:
+            self.poll.unregister(pidfd)
+            os.close(pidfd)
+        flags = self.domain.slot_flags(*key)
+        line.flags = line.flags if flags is None else flags
+        self.dead[key] = line
+        if line.parent is not None and not line.flags & LEFT:
+            self.scans[key] = SCANS
+
+    def must_end(self, line: Line, rows: dict[Key, Line]) -> bool:
+        """Is it a child of a dead process that may not outlive it?"""
+        if line.parent is None or (line.parent in rows and line.parent not in self.dead):
+            return False
+        if not line.flags & (PLAIN | FOREIGN):
+            return not line.flags & KEEP
+        # Its parent's own fork, or the standard library's: only if the parent was one of our children, and killed.
+        return line.parent in self.scans
+
+    def is_needed(self, key: Key, rows: dict[Key, Line]) -> bool:
+        """Must the line of a dead process stay? Its parent reads there how it ended; its children look for it."""
+        return rows[key].parent in self.lines or any(
+            row.parent == key and row.key not in self.dead for row in rows.values()
+        )
+
+    def end(self, line: Line) -> None:
+        """SIGKILL it."""
+        pidfd = self.pidfds.get(line.key)
+        if pidfd is not None:
+            try:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            except OSError:
+                pass
+
+    def scan(self) -> None:
+        """End what carries the mark of a killed process."""
+        if not self.scans:
+            return
+        marks = {b"%s:%d.%d" % (self.mine, *key): key for key in self.scans}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            if int(pid) != os.getpid() and mark_of(pid) in marks:
+                kill_marked(pid, marks)
+        self.scans = {key: count - 1 for key, count in self.scans.items() if count > 1}
+
+
+def is_readable(fd: int) -> bool:
+    """Has the process of this pidfd ended?"""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def mark_of(pid: str) -> bytes | None:
+    """Return the mark in a process's environment, as it was when it was executed."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            environ = file.read()
+    except OSError:
+        return None
+    _, found, rest = (b"\0" + environ).partition(b"\0" + TREE_MARK)
+    return rest.partition(b"\0")[0] if found else None
+
+
+def kill_marked(pid: str, marks: dict[bytes, Key]) -> None:
+    """SIGKILL it, unless its pid belongs to somebody else by now."""
+    try:
+        pidfd = os.pidfd_open(int(pid))
+    except OSError:
+        return
+    try:
+        if mark_of(pid) in marks:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError:
+        pass
+    finally:
+        os.close(pidfd)
+
+
+def main() -> None:
+    """Become the guardian of the domain, unless there is one."""
+    core = load_core(sys.argv[1])
+    domain = core.Domain.watch(3)
+    bell, ringer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    if domain.claim_guardian(ringer):
+        Guardian(domain, bell).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How a child comes to be: one file for each start method."""

@@ -1,0 +1,44 @@
+"""fork: the child begins as a copy of this process."""
+
+import os
+import threading
+from typing import Any
+
+from procession._process import child, stdlib
+from procession._process.popen import Popen
+
+__all__ = ["ForkPopen"]
+
+
+class ForkPopen(Popen):
+    """A forked child. What this process holds, the child holds from its first instruction on."""
+
+    method = "fork"
+    # One thread arms the fork handlers and forks at a time.
+    _turn = threading.Lock()
+
+    def _launch(self, process: Any) -> int:
+        parent = os.getpid()
+        # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
+        tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
+        with ForkPopen._turn:
+            self.domain.reserve_for_fork(*self.procession_slot)
+            pid = os.fork()
+            if pid == 0:
+                ForkPopen._turn = threading.Lock()
+                self._run(process, parent, tied)
+        return pid
+
+    def _run(self, process: Any, parent: int, tied: bool) -> None:
+        code = 1
+        at_exit = stdlib.RunAtExit()
+        try:
+            at_exit.begin()
+            sentinel = child.begin(self.domain, parent, tied)
+            code = process._bootstrap(parent_sentinel=sentinel)
+        finally:
+            try:
+                at_exit.end()
+                self.domain.leave()
+            finally:
+                os._exit(code)

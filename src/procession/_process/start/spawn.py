@@ -1,0 +1,91 @@
+"""spawn: the child is a new interpreter that imports what it needs."""
+
+import io
+import os
+import threading
+from multiprocessing.reduction import dump
+from pathlib import Path
+from typing import Any
+
+from procession._process import stdlib
+from procession._process.popen import Popen
+
+__all__ = ["SpawnPopen"]
+
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+PROGRAM = (
+    "import sys; sys.path.append({root!r}); from procession._process.child import spawn_main; spawn_main({arguments})"
+)
+
+
+class _Passed:
+    """A descriptor that the child inherits under its own number."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def detach(self) -> int:
+        return self.fd
+
+
+class SpawnPopen(Popen):
+    """A child made by fork and exec: it shares nothing but what is handed to it."""
+
+    method = "spawn"
+    DupFd = _Passed  # what the standard library's reducers ask a spawning Popen for
+
+    def __init__(self, process: Any) -> None:
+        self._passed: list[int] = []
+        super().__init__(process)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        """Pass the descriptor on; it keeps its number."""
+        if fd not in self._passed:
+            self._passed.append(fd)
+        return fd
+
+    def _pickle(self, process: Any) -> io.BytesIO:
+        data = io.BytesIO()
+        stdlib.set_spawning_popen(self)
+        try:
+            dump(stdlib.preparation_data(process.name), data)
+            dump(process, data)
+        finally:
+            stdlib.set_spawning_popen(None)
+        return data
+
+    def _command(self, pipe: int, domain_fd: int, tracker: int | None) -> list[str]:
+        parent = os.getpid()
+        slot, generation = self.procession_slot
+        tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
+        arguments = (
+            f"{pipe}, {domain_fd}, {self.domain.uuid.hex()!r}, {slot}, {generation}, "
+            f"parent={parent}, tied={tied}, tracker={tracker}"
+        )
+        program = PROGRAM.format(root=PACKAGE_ROOT, arguments=arguments)
+        # The last word is how multiprocessing knows its children (spawn.is_forking).
+        return [stdlib.interpreter(), *stdlib.interpreter_flags(), "-c", program, "--multiprocessing-fork"]
+
+    def _launch(self, process: Any) -> int:
+        data = self._pickle(process)
+        tracker = stdlib.tracker_descriptor()
+        reader, writer = os.pipe()
+        domain_fd = os.dup(self.domain.fd)
+        try:
+            passed = [*self._passed, reader, domain_fd, *([] if tracker is None else [tracker])]
+            command = self._command(reader, domain_fd, tracker)
+            # This forks: the child takes its line of the table before it executes the interpreter.
+            self.domain.reserve_for_fork(*self.procession_slot)
+            pid = stdlib.spawn_with_descriptors(os.fsencode(command[0]), command, sorted(set(passed)))
+            os.close(reader)
+            reader = -1
+            with open(writer, "wb", closefd=False) as file:
+                try:
+                    file.write(data.getbuffer())
+                except BrokenPipeError:
+                    pass  # it died while it started: its outcome tells
+        finally:
+            for fd in (reader, writer, domain_fd):
+                if fd >= 0:
+                    os.close(fd)
+        return pid
