@@ -43,6 +43,10 @@ class Pace(NamedTuple):
     seconds: float  # what the timed part of one turn should take
 
 
+FULL = Pace(rounds=7, seconds=0.4)
+QUICK = Pace(rounds=3, seconds=0.08)
+
+
 @dataclass
 class Result:
     """The rounds' values of one case, in the order of the rounds."""
@@ -63,12 +67,12 @@ class Result:
 
 def fitting_count(measure: Measure, seconds: float) -> int:
     """So many items that a turn takes about that long. Finding out is the warm-up of code and machine."""
-    count = 200
+    count = 1
     while True:
         took = measure(count).seconds
         if took >= seconds / 3:
             return max(int(count * seconds / took), 1)
-        count = int(count * min(seconds / max(took, 1e-6), 10)) + 1
+        count = int(count * min(seconds / max(took, 1e-6), 30)) + 1
 
 
 def run(claim: Claim, pace: Pace) -> list[Result]:
