@@ -22,6 +22,7 @@
 #define TAKE_BYTES (UINT64_C(256) << 10)  /* copied under the head lock at most, about */
 #define WAIT_PAUSES 20
 #define WAIT_YIELDS 10
+#define WAIT_PROBE 8             /* where pausing was in vain, every 8th wait tries it again */
 #define LOOK_NS (20 * 1000000LL) /* how long the sweep waits for a ring's lock */
 
 static uint64_t
@@ -518,19 +519,23 @@ may_go(sleep_side *side)
     return within_limits(cell, side->batch);
 }
 
-/* A wake costs 5 to 65 us: look for a moment before sleeping, giving the CPU away. */
+/* A wake costs 5 to 65 us: look for a moment before sleeping. Pausing is the fastest
+ * while the other side runs on another CPU; where it shares ours, only giving the CPU away
+ * helps. Which it is shows by what helped before. */
 static bool
 look_again(sleep_side *side)
 {
-    if (pn_platform.cpus <= 1) {
-        return may_go(side);
-    }
-    for (int i = 0; i < WAIT_PAUSES; i++) {
+    pn_word *in_vain = &side->ring->pauses_in_vain;
+    uint32_t before = atomic_load_explicit(in_vain, memory_order_relaxed);
+    bool pausing = pn_platform.cpus > 1 && before % WAIT_PROBE == 0;
+    for (int i = 0; pausing && i < WAIT_PAUSES; i++) {
         if (may_go(side)) {
+            atomic_store_explicit(in_vain, 0, memory_order_relaxed);
             return true;
         }
         pn_cpu_relax();
     }
+    atomic_store_explicit(in_vain, before + 1, memory_order_relaxed);
     for (int i = 0; i < WAIT_YIELDS; i++) {
         if (may_go(side)) {
             return true;

@@ -135,6 +135,7 @@ typedef struct {
     uint64_t head_seen; /* producers' last look at head; under tail_lock */
     uint64_t tail_seen; /* consumers' last look at tail; under head_lock */
     pn_ring_end put, get;
+    pn_word pauses_in_vain; /* a hint for the next wait: waits in a row that pausing did not end */
 } pn_ring;
 
 /* Whole records, one after the other: committed by one store. */
