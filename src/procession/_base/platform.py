@@ -1,6 +1,6 @@
 """What this machine offers, what is missing, and what that costs."""
 
-import platform
+import os
 from dataclasses import dataclass
 
 from procession import _core
@@ -61,4 +61,4 @@ def doctor() -> Report:
     """
     found = _core.features()
     missing = tuple(Missing(name, *_COSTS[name]) for name in _COSTS if not found[name])  # type: ignore[literal-required]
-    return Report(platform.release(), found["cpus"], missing)
+    return Report(os.uname().release, found["cpus"], missing)
