@@ -113,7 +113,7 @@ pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *i
             *generation = atomic_load(&domain->slots[*index].generation);
         }
         pn_domain_leave(domain);
-        if (!found && pn_sweep(domain) == 0) {
+        if (!found && pn_sweep_hard(domain) == 0) {
             break;
         }
     }
@@ -158,10 +158,10 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
 }
 
 void
-pn_slot_leave(pn_domain *domain)
+pn_slot_mark(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t flags)
 {
-    if (domain->slot != PN_SLOTS) {
-        atomic_fetch_or(&domain->slots[domain->slot].flags, PN_SLOT_LEFT);
+    if (index < PN_SLOTS && atomic_load(&domain->slots[index].generation) == generation) {
+        atomic_fetch_or(&domain->slots[index].flags, flags);
     }
 }
 
@@ -246,7 +246,8 @@ pn_slot_awaited(pn_domain *domain, uint32_t index)
 {
     pn_slot *slot = &domain->slots[index];
     uint32_t foreign = PN_SLOT_PLAIN | PN_SLOT_FOREIGN;
-    return !(atomic_load(&slot->flags) & foreign) && slot_parent_alive(domain, slot);
+    return !(atomic_load(&slot->flags) & (foreign | PN_SLOT_SWEPT)) &&
+           slot_parent_alive(domain, slot);
 }
 
 bool

@@ -2,7 +2,7 @@
 
 Looked at: children (zombies too), processes in the domain's slots, open descriptors, entries of /dev/shm, threads
 that are not daemons. What may be left is what a program has once, whatever it does: the domain's memfd, the
-guardian, and the standard library's resource tracker and forkserver.
+guardian with its pidfd and its doorbell, and the standard library's resource tracker, forkserver and heap.
 """
 
 from __future__ import annotations
@@ -86,14 +86,32 @@ def slots() -> Iterator[str]:
 
 def descriptors() -> Iterator[str]:
     """Yield what each open descriptor stands for, without inode numbers: a replaced pipe is no leak."""
-    kept = stdlib_helpers()
+    kept = stdlib_helpers() | guardian_descriptors()
     for fd in map(int, os.listdir("/proc/self/fd")):
         try:
             target = os.readlink(f"/proc/self/fd/{fd}")
         except FileNotFoundError:
             continue  # the descriptor of the listing itself
-        if fd not in kept and "memfd:procession" not in target:
+        if fd not in kept and "memfd:procession" not in target and not target.startswith("/dev/shm/pym-"):
             yield target.partition(":[")[0] if target[0] != "/" else target
+
+
+def guardian_descriptors() -> set[int | None]:
+    """Return the descriptors by which this program reaches its guardian."""
+    module = sys.modules.get("procession._process.janitor")
+    domain = sys.modules.get("procession._memory.domain")
+    if module is None or domain is None or domain.domains.default is None:
+        return set()
+    held: set[int | None] = {module.doorbell.pipe}
+    guardian = f"Pid:\t{domain.domains.default.guardian()[0]}\n"
+    for fd in os.listdir("/proc/self/fdinfo"):
+        try:
+            with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as file:
+                if guardian in file.read():
+                    held.add(int(fd))
+        except FileNotFoundError:
+            continue  # the descriptor of the listing itself
+    return held
 
 
 def stdlib_helpers() -> set[int | None]:

@@ -6,7 +6,10 @@ It sleeps on the pidfds of all processes in the domain's table and on a doorbell
 * the children that it started are killed, but for those with orphan="keep";
 * if it was a child itself and was killed (it did not mark its line as left): whatever it ran is killed, found by
   the mark in its environment, and so are its own forks and the processes it started by the standard library;
-* its line of the table is swept.
+* its line of the table is swept, unless its parent has still to read there how it ended.
+
+A swept line of a killed process is kept in the table until the guardian has seen it, so none escapes, even if it
+died before there was a guardian.
 
 It ends when nobody of the program is left. It takes no lock but the domain's, for microseconds.
 """
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 Key = tuple[int, int]  # of a line: index and generation
 
 TREE_MARK = b"PROCESSION_TREE="
-STARTING, LIVE = 1, 2
-KEEP, PLAIN, FOREIGN, LEFT = 1, 2, 8, 16
+DEAD = 3  # state of a line
+KEEP, PLAIN, FOREIGN, LEFT, SWEPT = 1, 2, 8, 16, 64  # flags of a line
 NOBODY = 1024  # as a parent: the line has none
 # Seconds between two looks at all lines while there are some: nobody may have rung.
 TICK = 1.0
@@ -99,7 +102,9 @@ class Guardian:
             self.bury(key)  # somebody else has swept it
         unclear = False
         for key, line in rows.items():
-            if line.pid == 0:
+            if line.state == DEAD:
+                self.bury(key, line)
+            elif line.pid == 0:
                 unclear |= line.parent is not None and line.parent not in rows
             elif key not in self.pidfds and not self.meet(line):
                 self.bury(key, line)
@@ -159,12 +164,12 @@ class Guardian:
 
     def is_needed(self, key: Key, rows: dict[Key, Line]) -> bool:
         """Must the line of a dead process stay? Its parent reads there how it ended; its children look for it."""
-        return rows[key].parent in self.lines or any(
-            row.parent == key and row.key not in self.dead for row in rows.values()
-        )
+        awaited = rows[key].parent in self.lines and not rows[key].flags & (PLAIN | FOREIGN | SWEPT)
+        return awaited or any(row.parent == key and row.key not in self.dead for row in rows.values())
 
     def end(self, line: Line) -> None:
-        """SIGKILL it."""
+        """SIGKILL it, and note why in its line."""
+        self.domain.mark_orphan(*line.key)
         pidfd = self.pidfds.get(line.key)
         if pidfd is not None:
             try:
