@@ -370,6 +370,31 @@ weight_of(const pn_record *record)
     return pn_record_size(record) + (ref != NULL ? ref->length : 0);
 }
 
+/* Tail changes with each put, so a look at it takes the line from the CPU of a producer that
+ * runs meanwhile, and makes him fetch it again: consumers look when they must. */
+static uint64_t
+last_look(pn_ring *ring)
+{
+    return atomic_load_explicit(&ring->tail_seen, memory_order_relaxed);
+}
+
+static uint64_t
+look_at_tail(pn_ring *ring)
+{
+    uint64_t tail =
+        atomic_load_explicit(&ring->cell->tail, memory_order_acquire); /* [put commit] */
+    atomic_store_explicit(&ring->tail_seen, tail, memory_order_relaxed);
+    return tail;
+}
+
+/* Did the last look see something behind `head`, in its segment? */
+static bool
+has_seen(pn_ring *ring, uint64_t head)
+{
+    uint64_t seen = last_look(ring);
+    return number_of(seen) == number_of(head) && seen > head;
+}
+
 /* With head_lock held; leaves it held. `*freed` is a segment's block to be freed after. */
 static pn_status
 get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
@@ -382,14 +407,12 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     if (number_of(head) != ring->get.number) {
         enter_segment(ring, &ring->get, number_of(head));
     }
-    if (number_of(ring->tail_seen) != number_of(head) || ring->tail_seen <= head) {
-        ring->tail_seen = atomic_load_explicit(&cell->tail, memory_order_acquire);
-    }
+    uint64_t tail = has_seen(ring, head) ? last_look(ring) : look_at_tail(ring);
     uint64_t at = head, count = 0, bytes = 0;
     while (count < sink->limit && sink->used < TAKE_BYTES) {
-        if (at == ring->tail_seen) { /* [put commit] */
-            ring->tail_seen = atomic_load_explicit(&cell->tail, memory_order_acquire);
-            if (at == ring->tail_seen) {
+        if (at == tail) {
+            tail = look_at_tail(ring);
+            if (at == tail) {
                 break;
             }
         }
@@ -456,8 +479,8 @@ pn_status
 pn_ring_try_get(pn_ring *ring, pn_sink *sink)
 {
     pn_ring_cell *cell = ring->cell;
-    if (atomic_load_explicit(&cell->head, memory_order_relaxed) ==
-        atomic_load_explicit(&cell->tail, memory_order_acquire)) {
+    uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
+    if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire)) {
         return atomic_load(&cell->shut) != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     pn_status status = pn_lock_try(&cell->head_lock);
