@@ -127,16 +127,48 @@ pn_ring_bytes(pn_ring *ring)
 }
 
 static bool
+is_bounded(pn_ring_cell *cell)
+{
+    return cell->max_items != 0 || cell->max_bytes != 0;
+}
+
+/* May the batch join `count` items of `bytes`? */
+static bool
+fits(pn_ring_cell *cell, const pn_batch *batch, uint64_t count, uint64_t bytes)
+{
+    /* An item larger than max_bytes may travel alone. */
+    return (cell->max_items == 0 || count + batch->count <= cell->max_items) &&
+           (cell->max_bytes == 0 || count == 0 || bytes + batch->weight <= cell->max_bytes);
+}
+
+static bool
 within_limits(pn_ring_cell *cell, const pn_batch *batch)
 {
-    if (cell->max_items == 0 && cell->max_bytes == 0) {
+    if (!is_bounded(cell)) {
         return true;
     }
     uint64_t count, bytes;
     outstanding(cell, &count, &bytes);
-    /* An item larger than max_bytes may travel alone. */
-    return (cell->max_items == 0 || count + batch->count <= cell->max_items) &&
-           (cell->max_bytes == 0 || count == 0 || bytes + batch->weight <= cell->max_bytes);
+    return fits(cell, batch, count, bytes);
+}
+
+/* The same under tail_lock, where a look at the consumers' end is needed only when what
+ * was taken at the last one is not room enough: it takes the line from a CPU that writes it. */
+static bool
+within_limits_locked(pn_ring *ring, uint64_t tail, const pn_batch *batch)
+{
+    pn_ring_cell *cell = ring->cell;
+    if (!is_bounded(cell)) {
+        return true;
+    }
+    pn_mark *put = valid_mark(cell->tail_mark, tail);
+    uint64_t count = atomic_load_explicit(&put->count, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&put->bytes, memory_order_relaxed);
+    if (fits(cell, batch, count - ring->taken_seen, bytes - ring->taken_bytes_seen)) {
+        return true;
+    }
+    read_totals(&cell->head, cell->head_mark, &ring->taken_seen, &ring->taken_bytes_seen);
+    return fits(cell, batch, count - ring->taken_seen, bytes - ring->taken_bytes_seen);
 }
 
 /* ---- putting -------------------------------------------------------------- */
@@ -193,10 +225,10 @@ put_locked(pn_ring *ring, const pn_batch *batch)
     if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0) {
         return PN_SHUT_DOWN;
     }
-    if (!within_limits(cell, batch)) {
+    uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_relaxed);
+    if (!within_limits_locked(ring, tail, batch)) {
         return PN_FULL;
     }
-    uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_relaxed);
     if (number_of(tail) != ring->put.number) {
         enter_segment(ring, &ring->put, number_of(tail));
         ring->head_seen = atomic_load_explicit(&cell->head, memory_order_acquire);
