@@ -293,11 +293,15 @@ pn_ledger_release(pn_lock *lock)
 void
 pn_ledger_bury(pn_lock *lock, uint32_t slot)
 {
+    pn_thread *self = pn_self();
+    pending_lock(self, lock);
     uint32_t seen = atomic_load(&lock->word);
-    while ((seen & PN_OWNER) == (PN_LEDGER | slot)) {
-        if (atomic_compare_exchange_weak(&lock->word, &seen, (seen & PN_WAITERS) | PN_DIED)) {
-            pn_futex_wake(&lock->word, 1);
-            return;
-        }
+    bool buried = false;
+    while (!buried && (seen & PN_OWNER) == (PN_LEDGER | slot)) {
+        buried = atomic_compare_exchange_weak(&lock->word, &seen, (seen & PN_WAITERS) | PN_DIED);
     }
+    if (buried) {
+        pn_futex_wake(&lock->word, 1);
+    }
+    pn_pending_clear(self);
 }

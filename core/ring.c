@@ -202,6 +202,10 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
 static bool
 segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed)
 {
+    if (ring->put.capacity >= SHRINK_FROM) {
+        /* Whether it is empty by now: an old look would keep what a spike has left. */
+        ring->head_seen = atomic_load_explicit(&ring->cell->head, memory_order_acquire);
+    }
     uint64_t head = ring->head_seen;
     for (int look = 0; look < 2; look++) {
         uint64_t used = number_of(head) == number_of(tail) ? tail - head : tail & BYTE_MASK;
@@ -386,7 +390,7 @@ answer_for(pn_ring *ring, const pn_record *record)
     pn_domain *domain = ring->domain;
     const pn_handles *handles = handles_of(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
-        pn_object_hold_for(domain, handles->offset[i], domain->slot);
+        pn_object_retain(domain, handles->offset[i]);
     }
     const pn_block_ref *ref = block_of(record);
     if (ref != NULL) {
@@ -432,7 +436,9 @@ static pn_status
 get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
 {
     pn_ring_cell *cell = ring->cell;
-    if (atomic_load_explicit(&cell->shut, memory_order_relaxed) & PN_SHUT_NOW) {
+    /* Before tail: nothing is put after it. acquire, pairs with [shut] */
+    uint32_t shut = atomic_load_explicit(&cell->shut, memory_order_acquire);
+    if (shut & PN_SHUT_NOW) {
         return PN_SHUT_DOWN;
     }
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
@@ -481,7 +487,7 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
         at += size;
     }
     if (count == 0) {
-        return atomic_load(&cell->shut) != 0 ? PN_SHUT_DOWN : PN_EMPTY;
+        return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     write_mark(cell->head_mark, head, at, count, bytes);
     commit(&cell->head, at, &cell->not_full);
@@ -511,9 +517,11 @@ pn_status
 pn_ring_try_get(pn_ring *ring, pn_sink *sink)
 {
     pn_ring_cell *cell = ring->cell;
+    uint32_t shut =
+        atomic_load_explicit(&cell->shut, memory_order_acquire); /* before tail: [shut] */
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
     if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire)) {
-        return atomic_load(&cell->shut) != 0 ? PN_SHUT_DOWN : PN_EMPTY;
+        return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     pn_status status = pn_lock_try(&cell->head_lock);
     if (status != PN_OK && status != PN_OWNER_DIED) {
@@ -613,7 +621,9 @@ sleep_once(sleep_side *side, int64_t deadline)
     }
     int64_t slice_end = pn_now() + pn_self()->slice_ns;
     int64_t until = deadline < slice_end ? deadline : slice_end;
-    int result = pn_futex_wait_two(side->sleeper, PN_WAITERS, low_half(side->watched), seen, until);
+    pn_watch watches[] = {
+        {side->sleeper, PN_WAITERS}, {low_half(side->watched), seen}, {&side->ring->cell->shut, 0}};
+    int result = pn_futex_wait_each(watches, 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
     }
@@ -698,13 +708,17 @@ pn_ring_shut(pn_ring *ring, bool now)
 {
     pn_ring_cell *cell = ring->cell;
     pn_thread *self = pn_self();
-    pn_pending_wake(self, &cell->not_empty);
-    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0));
+    pn_status status = pn_lock_enter(&cell->tail_lock, pn_slot_owner_alive, ring->domain);
+    /* Both leaders sleep on `shut` too: whoever of them we leave asleep, the kernel wakes. */
+    pn_pending_wake(self, &cell->shut);
+    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0)); /* [shut] */
     pn_fence_after_exchange();
     wake_leader(&cell->not_empty);
-    pn_pending_wake(self, &cell->not_full);
     wake_leader(&cell->not_full);
     pn_pending_clear(self);
+    if (status == PN_OK || status == PN_OWNER_DIED) {
+        pn_lock_release(&cell->tail_lock);
+    }
 }
 
 /* ---- making, looking, freeing ----------------------------------------------- */
@@ -812,6 +826,9 @@ pn_ring_any_names_object(pn_domain *domain, uint64_t wanted)
             uint64_t offset = pn_slab_cell(at, slab, i);
             pn_ring_cell *cell = pn_at(domain, offset);
             uint64_t last = atomic_load(&cell->last_handles);
+            if (offset == wanted) {
+                continue; /* a queue in itself: only who has it could take it out */
+            }
             bool never = last == 0 || (number_of(last) == number_of(atomic_load(&cell->head)) &&
                                        atomic_load(&cell->head) >= last);
             if (!never && walk(domain, offset, record_names_object, wanted) != PN_NAMED_NO) {

@@ -20,8 +20,10 @@
  *   the other and then storing tail commits the count together with the bytes
  *   a sleeping leader is woken by whoever clears its word, or by the kernel if the
  *   one who should have done it died in between (list_op_pending)
- * The leader sleeps on two words, because a wake by the kernel changes none:
- * `not_empty` and the low half of tail, which the commit itself changes.
+ * The leader sleeps on three words, because a wake by the kernel changes none:
+ * `not_empty`; the low half of tail, which the commit itself changes; and `shut`.
+ * `shut` is written under tail_lock and read before tail: who sees it and then an
+ * empty ring has seen the last put.
  *
  * Records, 8-byte aligned: {u32 value, u8 kind, u8 flags, u16 0} [payload].
  */
@@ -100,7 +102,7 @@ typedef struct {
     uint8_t pad_c[60];
     pn_lock lead_put;
     pn_word not_full;
-    pn_word shut;       /* 0 | PN_SHUT | PN_SHUT_NOW */
+    pn_word shut;       /* 0 | PN_SHUT | PN_SHUT_NOW, under tail_lock */
     uint64_t max_items; /* 0: unbounded */
     uint64_t max_bytes;
     uint8_t pad_d[40];
@@ -118,7 +120,9 @@ _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell
                    offsetof(pn_ring_cell, segment) == 768,
                "ring layout is shared between processes");
 
-enum { PN_SHUT = 1, PN_SHUT_NOW = 2 };
+/* Above the owner's bits, so that list_op_pending may be aimed at the word. */
+#define PN_SHUT 0x40000000u
+#define PN_SHUT_NOW 0x80000000u
 
 /* This process's view of one end: the segment that it is in. */
 typedef struct {

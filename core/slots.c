@@ -18,8 +18,10 @@
  * starting) is given up after this long. */
 #define STARTING_LIMIT_NS (60 * 1000000000LL)
 
-uint64_t
-pn_start_time(uint32_t pid)
+/* Start time of a pid, 0 if it is gone or a zombie, and where its stack begins: 0 if that
+ * is a secret, as after exec of a setuid program. */
+static uint64_t
+look_at(uint32_t pid, uint64_t *stack)
 {
     char path[40], text[1024];
     snprintf(path, sizeof(path), "/proc/%u/stat", pid);
@@ -42,18 +44,27 @@ pn_start_time(uint32_t pid)
     uint64_t start = 0;
     char *rest = NULL;
     int field = 3;
-    for (char *word = strtok_r(at + 2, " ", &rest); word != NULL;
+    for (char *word = strtok_r(at + 2, " ", &rest); word != NULL && field <= 28;
          word = strtok_r(NULL, " ", &rest), field++) {
         if (field == 20) {
             threads = atol(word);
         } else if (field == 22) {
             start = strtoull(word, NULL, 10);
-            break;
+        } else if (field == 28) {
+            uint64_t told = strtoull(word, NULL, 10);
+            *stack = told > 1 ? told : 0; /* 1 stands for "not for you" */
         }
     }
     /* A zombie leader with other threads running is a process that lives on. */
     bool gone = state == 'X' || (state == 'Z' && threads <= 1);
     return gone ? 0 : start;
+}
+
+uint64_t
+pn_start_time(uint32_t pid)
+{
+    uint64_t stack;
+    return look_at(pid, &stack);
 }
 
 static void
@@ -82,6 +93,7 @@ reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *inde
         atomic_fetch_add(&slot->generation, 1);
         atomic_store(&slot->pid, 0);
         atomic_store(&slot->start_time, 0);
+        atomic_store(&slot->stack, 0);
         atomic_store(&slot->flags, flags);
         atomic_store(&slot->parent_slot, domain->slot);
         atomic_store(&slot->parent_generation, domain->generation);
@@ -148,8 +160,14 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     if (state != PN_SLOT_STARTING && !(state == PN_SLOT_LIVE && atomic_load(&slot->pid) == pid)) {
         return PN_STALE;
     }
+    /* The fork handler claims for a child of ours that may be about to execute its interpreter:
+     * such a child claims once more, and tells then. */
+    bool is_settled = state == PN_SLOT_LIVE || atomic_load(&slot->parent_slot) == PN_SLOTS ||
+                      (atomic_load(&slot->flags) & (PN_SLOT_PLAIN | PN_SLOT_FOREIGN));
+    uint64_t stack = 0;
     atomic_store(&slot->pid, pid);
-    atomic_store(&slot->start_time, pn_start_time(pid));
+    atomic_store(&slot->start_time, look_at(pid, &stack));
+    atomic_store(&slot->stack, is_settled ? stack : 0);
     domain->slot = index;
     domain->generation = generation;
     atomic_store(&slot->state, PN_SLOT_LIVE);
@@ -265,9 +283,10 @@ pn_slot_alive(pn_domain *domain, uint32_t index)
                (pn_now() - slot->reserved_at < 2 * STARTING_LIMIT_NS &&
                 slot_parent_alive(domain, slot));
     }
-    uint64_t start = pn_start_time(pid);
-    uint64_t known = atomic_load(&slot->start_time);
-    return start != 0 && (known == 0 || known == start);
+    uint64_t stack = 0, start = look_at(pid, &stack);
+    uint64_t known = atomic_load(&slot->start_time), known_stack = atomic_load(&slot->stack);
+    return start != 0 && (known == 0 || known == start) &&
+           (stack == 0 || known_stack == 0 || stack == known_stack);
 }
 
 bool

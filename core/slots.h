@@ -6,7 +6,8 @@
  * they ran; lines of those that ended by themselves, and of processes not ours, are FREE at once.
  * A slot is named by (index, generation); generation grows each time the line is
  * used again, so what a dead process owned is never taken for its successor's.
- * A process is (pid, start time in clock ticks): pids come back, pairs do not. proc(5).
+ * A process is (pid, start time in clock ticks, start of its stack): pids come back,
+ * pairs do not, and exec, which is a death here, makes a new stack. proc(5).
  */
 #ifndef PN_SLOTS_H
 #define PN_SLOTS_H
@@ -37,7 +38,8 @@ typedef struct pn_slot {
     pn_word64 puts, gets, sleeps;
     int64_t reserved_at; /* ns; STARTING without pid is given up after a while */
     char name[64];
-    uint8_t pad[256 - 136];
+    pn_word64 stack; /* address that the kernel tells; 0: not known */
+    uint8_t pad[256 - 144];
 } pn_slot;
 
 _Static_assert(sizeof(pn_slot) == 256, "slot layout is shared between processes");

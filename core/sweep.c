@@ -27,12 +27,13 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
         }
         uint64_t ring = atomic_load(&block->queue);
         pn_named named = ring == 0 ? PN_NAMED_NO : pn_ring_names_block(domain, ring, at);
-        if (named == PN_NAMED_NO) {
+        if (named == PN_NAMED_NO && atomic_load(&block->owner) == owner) {
+            /* A taker makes itself the owner first: nobody took it while we looked. */
             pn_heap_free_locked(domain, at);
         } else if (named == PN_NAMED_YES) {
             uint64_t dead = owner; /* unless a taker has just made itself the owner */
             atomic_compare_exchange_strong(&block->owner, &dead, 0);
-        } else {
+        } else if (named == PN_NAMED_UNKNOWN) {
             complete = false;
         }
     }

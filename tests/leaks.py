@@ -63,12 +63,14 @@ def children() -> Iterator[str]:
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
                 name, _, rest = file.read().rpartition(")")
+            state, parent = rest.split()[:2]
+            if int(parent) != os.getpid():
+                continue
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 command = file.read().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended since the listing
-        state, parent = rest.split()[:2]
-        if int(parent) == os.getpid() and not any(helper in command for helper in HELPERS):
+        if not any(helper in command for helper in HELPERS):
             yield f"{pid} {name.partition('(')[2]} {'zombie' if state == 'Z' else command.strip()}"
 
 
@@ -78,6 +80,7 @@ def slots() -> Iterator[str]:
     domain = module and module.domains.default
     if domain is None:
         return
+    domain.sweep()  # the line of a dead process is nobody's: whoever looks next clears it
     starting, live, guardian = 1, 2, 4
     for index, generation, state, pid, *_, flags, name in domain.slots():
         if state in {starting, live} and index != domain.slot and not flags & guardian:

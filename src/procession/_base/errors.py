@@ -54,8 +54,8 @@ class OwnerDied(RuntimeError):
         )
         self.name = name
 
-    def __reduce__(self) -> tuple[type["OwnerDied"], tuple[str]]:
-        return type(self), (self.name,)
+    def __reduce__(self) -> tuple[type["OwnerDied"], tuple[str], dict[str, object]]:
+        return type(self), (self.name,), self.__dict__
 
 
 class OwnerDiedWarning(RuntimeWarning):
