@@ -22,6 +22,7 @@
 #define TAKE_BYTES (UINT64_C(256) << 10)  /* copied under the head lock at most, about */
 #define WAIT_PAUSES 20
 #define WAIT_YIELDS 10
+#define WAIT_PROBE 8             /* where pausing was in vain, every 8th wait tries it again */
 #define LOOK_NS (20 * 1000000LL) /* how long the sweep waits for a ring's lock */
 
 static uint64_t
@@ -126,16 +127,48 @@ pn_ring_bytes(pn_ring *ring)
 }
 
 static bool
+is_bounded(pn_ring_cell *cell)
+{
+    return cell->max_items != 0 || cell->max_bytes != 0;
+}
+
+/* May the batch join `count` items of `bytes`? */
+static bool
+fits(pn_ring_cell *cell, const pn_batch *batch, uint64_t count, uint64_t bytes)
+{
+    /* An item larger than max_bytes may travel alone. */
+    return (cell->max_items == 0 || count + batch->count <= cell->max_items) &&
+           (cell->max_bytes == 0 || count == 0 || bytes + batch->weight <= cell->max_bytes);
+}
+
+static bool
 within_limits(pn_ring_cell *cell, const pn_batch *batch)
 {
-    if (cell->max_items == 0 && cell->max_bytes == 0) {
+    if (!is_bounded(cell)) {
         return true;
     }
     uint64_t count, bytes;
     outstanding(cell, &count, &bytes);
-    /* An item larger than max_bytes may travel alone. */
-    return (cell->max_items == 0 || count + batch->count <= cell->max_items) &&
-           (cell->max_bytes == 0 || count == 0 || bytes + batch->weight <= cell->max_bytes);
+    return fits(cell, batch, count, bytes);
+}
+
+/* The same under tail_lock, where a look at the consumers' end is needed only when what
+ * was taken at the last one is not room enough: it takes the line from a CPU that writes it. */
+static bool
+within_limits_locked(pn_ring *ring, uint64_t tail, const pn_batch *batch)
+{
+    pn_ring_cell *cell = ring->cell;
+    if (!is_bounded(cell)) {
+        return true;
+    }
+    pn_mark *put = valid_mark(cell->tail_mark, tail);
+    uint64_t count = atomic_load_explicit(&put->count, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&put->bytes, memory_order_relaxed);
+    if (fits(cell, batch, count - ring->taken_seen, bytes - ring->taken_bytes_seen)) {
+        return true;
+    }
+    read_totals(&cell->head, cell->head_mark, &ring->taken_seen, &ring->taken_bytes_seen);
+    return fits(cell, batch, count - ring->taken_seen, bytes - ring->taken_bytes_seen);
 }
 
 /* ---- putting -------------------------------------------------------------- */
@@ -196,10 +229,10 @@ put_locked(pn_ring *ring, const pn_batch *batch)
     if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0) {
         return PN_SHUT_DOWN;
     }
-    if (!within_limits(cell, batch)) {
+    uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_relaxed);
+    if (!within_limits_locked(ring, tail, batch)) {
         return PN_FULL;
     }
-    uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_relaxed);
     if (number_of(tail) != ring->put.number) {
         enter_segment(ring, &ring->put, number_of(tail));
         ring->head_seen = atomic_load_explicit(&cell->head, memory_order_acquire);
@@ -373,6 +406,31 @@ weight_of(const pn_record *record)
     return pn_record_size(record) + (ref != NULL ? ref->length : 0);
 }
 
+/* Tail changes with each put, so a look at it takes the line from the CPU of a producer that
+ * runs meanwhile, and makes him fetch it again: consumers look when they must. */
+static uint64_t
+last_look(pn_ring *ring)
+{
+    return atomic_load_explicit(&ring->tail_seen, memory_order_relaxed);
+}
+
+static uint64_t
+look_at_tail(pn_ring *ring)
+{
+    uint64_t tail =
+        atomic_load_explicit(&ring->cell->tail, memory_order_acquire); /* [put commit] */
+    atomic_store_explicit(&ring->tail_seen, tail, memory_order_relaxed);
+    return tail;
+}
+
+/* Did the last look see something behind `head`, in its segment? */
+static bool
+has_seen(pn_ring *ring, uint64_t head)
+{
+    uint64_t seen = last_look(ring);
+    return number_of(seen) == number_of(head) && seen > head;
+}
+
 /* With head_lock held; leaves it held. `*freed` is a segment's block to be freed after. */
 static pn_status
 get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
@@ -387,14 +445,12 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     if (number_of(head) != ring->get.number) {
         enter_segment(ring, &ring->get, number_of(head));
     }
-    if (number_of(ring->tail_seen) != number_of(head) || ring->tail_seen <= head) {
-        ring->tail_seen = atomic_load_explicit(&cell->tail, memory_order_acquire);
-    }
+    uint64_t tail = has_seen(ring, head) ? last_look(ring) : look_at_tail(ring);
     uint64_t at = head, count = 0, bytes = 0;
     while (count < sink->limit && sink->used < TAKE_BYTES) {
-        if (at == ring->tail_seen) { /* [put commit] */
-            ring->tail_seen = atomic_load_explicit(&cell->tail, memory_order_acquire);
-            if (at == ring->tail_seen) {
+        if (at == tail) {
+            tail = look_at_tail(ring);
+            if (at == tail) {
                 break;
             }
         }
@@ -463,8 +519,8 @@ pn_ring_try_get(pn_ring *ring, pn_sink *sink)
     pn_ring_cell *cell = ring->cell;
     uint32_t shut =
         atomic_load_explicit(&cell->shut, memory_order_acquire); /* before tail: [shut] */
-    if (atomic_load_explicit(&cell->head, memory_order_relaxed) ==
-        atomic_load_explicit(&cell->tail, memory_order_acquire)) {
+    uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
+    if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire)) {
         return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     pn_status status = pn_lock_try(&cell->head_lock);
@@ -526,19 +582,23 @@ may_go(sleep_side *side)
     return within_limits(cell, side->batch);
 }
 
-/* A wake costs 5 to 65 us: look for a moment before sleeping, giving the CPU away. */
+/* A wake costs 5 to 65 us: look for a moment before sleeping. Pausing is the fastest
+ * while the other side runs on another CPU; where it shares ours, only giving the CPU away
+ * helps. Which it is shows by what helped before. */
 static bool
 look_again(sleep_side *side)
 {
-    if (pn_platform.cpus <= 1) {
-        return may_go(side);
-    }
-    for (int i = 0; i < WAIT_PAUSES; i++) {
+    pn_word *in_vain = &side->ring->pauses_in_vain;
+    uint32_t before = atomic_load_explicit(in_vain, memory_order_relaxed);
+    bool pausing = pn_platform.cpus > 1 && before % WAIT_PROBE == 0;
+    for (int i = 0; pausing && i < WAIT_PAUSES; i++) {
         if (may_go(side)) {
+            atomic_store_explicit(in_vain, 0, memory_order_relaxed);
             return true;
         }
         pn_cpu_relax();
     }
+    atomic_store_explicit(in_vain, before + 1, memory_order_relaxed);
     for (int i = 0; i < WAIT_YIELDS; i++) {
         if (may_go(side)) {
             return true;

@@ -136,9 +136,11 @@ typedef struct {
     pn_domain *domain;
     pn_ring_cell *cell;
     uint64_t offset;
-    uint64_t head_seen; /* producers' last look at head; under tail_lock */
-    uint64_t tail_seen; /* consumers' last look at tail; under head_lock */
+    /* Producers' last looks at head and at what had been taken; under tail_lock. */
+    uint64_t head_seen, taken_seen, taken_bytes_seen;
+    pn_word64 tail_seen; /* consumers' last look at tail; written under head_lock */
     pn_ring_end put, get;
+    pn_word pauses_in_vain; /* a hint for the next wait: waits in a row that pausing did not end */
 } pn_ring;
 
 /* Whole records, one after the other: committed by one store. */

@@ -1,7 +1,6 @@
 """What this machine offers, what is missing, and what that costs."""
 
 import os
-import platform
 from dataclasses import dataclass
 
 from procession import _core
@@ -66,4 +65,4 @@ def doctor() -> Report:
             raise ValueError(f"PROCESSION_DISABLE names {name!r}; known are {known}")
     found = _core.features()
     missing = tuple(Missing(name, *_COSTS[name]) for name in _COSTS if not found[name])  # type: ignore[literal-required]
-    return Report(platform.release(), found["cpus"], missing)
+    return Report(os.uname().release, found["cpus"], missing)

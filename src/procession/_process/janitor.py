@@ -5,14 +5,13 @@ guardian's doorbell is rung when a child was started.
 """
 
 import os
-from pathlib import Path
 
 from procession import _core
 from procession._process import stdlib
 
 __all__ = ["Doorbell", "doorbell"]
 
-GUARDIAN = str(Path(__file__).with_name("guardian.py"))
+GUARDIAN = os.path.join(os.path.dirname(__file__), "guardian.py")
 
 
 class Doorbell:

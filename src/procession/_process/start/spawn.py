@@ -4,7 +4,6 @@ import io
 import os
 import threading
 from multiprocessing.reduction import dump
-from pathlib import Path
 from typing import Any
 
 from procession._process import stdlib
@@ -12,7 +11,7 @@ from procession._process.popen import Popen
 
 __all__ = ["SpawnPopen"]
 
-PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+PACKAGE_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 PROGRAM = (
     "import sys; sys.path.append({root!r}); from procession._process.child import spawn_main; spawn_main({arguments})"
 )
