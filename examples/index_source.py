@@ -1,17 +1,15 @@
 """Count the names in the standard library's sources with processes, and kill them meanwhile if you like.
 
-    lister --jobs--> consumers --counts--> merger       three queues; each word is a process
-                         |                    |
-                         +--"took"-- news --"done"--> this process
+    lister --jobs--> consumers --counts--> merger --result--> this process
+      |                  |                   |                     |
+      +---"listed"-------+------"took"-------+------"done"--news---+
 
-The lister names every file. Each consumer takes a file from `jobs`, says in the news that it took it, and puts the
+The lister names every file. Each consumer takes a file from `jobs`, says in the `news` that it took it, and puts the
 file's names into `counts`. The merger adds them up and says in the news which file is done.
 
 What a kill costs: the file that the consumer had in hand, nothing else. So this process remembers which files are
 not done. When no more news comes, it hands out again those that no living consumer took. A file that was handed
 out twice does no harm: the merger counts the first result of each file.
-
-    index_source.py [folder] [--kill] [--kills 10] [--seed 1] [--consumers 2]
 """
 
 import argparse
@@ -30,6 +28,7 @@ from pathlib import Path
 import procession as mp
 
 QUIET = 0.2  # seconds without news, after which it looks for files that were lost
+CPUS = len(os.sched_getaffinity(0))
 
 
 def sources(folder):
@@ -63,7 +62,7 @@ def consume(name, jobs, counts, news):
         counts.put((name, file, names_in(file)))
 
 
-def merge(counts, news):
+def merge(counts, news, result):
     total, broken, seen = Counter(), 0, set()
     for name, file, names in iter(counts.get, None):
         if file not in seen:
@@ -71,146 +70,124 @@ def merge(counts, news):
             total.update(names or {})
             broken += names is None
             news.put(("done", name, file))
-    news.put(("total", "merger", (total, broken)))
+    result.put((total, broken))
 
 
 # ---- this process -----------------------------------------------------------------
 
 
 class Index:
-    """Starts the others, puts new ones in the place of killed ones, and knows which files are not done."""
+    """Starts the others, puts new ones in the place of killed consumers, and knows which files are not done."""
 
-    def __init__(self, folder, consumers):
-        self.folder, self.wanted = folder, consumers
-        self.jobs, self.counts, self.news = mp.Queue(name="jobs"), mp.Queue(name="counts"), mp.Queue(name="news")
-        self.everybody = []  # (process, start method), the ended ones too
-        self.consumers = []  # those that are alive
+    def __init__(self, folder, kills, seed):
+        self.kills, self.random = kills, random.Random(seed)
+        self.jobs, self.counts, self.news, self.result = (
+            mp.Queue(name=n) for n in ("jobs", "counts", "news", "result")
+        )
+        self.files, self.missing = [], set()  # all of them, and those that are not done
         self.took = {}  # consumer -> the last file that it took
-        self.missing = set()  # files that are not done
-        self.items = Counter()  # process -> items that it got done
+        self.items = Counter()  # process -> how many items it got done
+        self.methods = {}  # every process that was started -> how
+        self.consumers = []  # those that are alive
+        self.lister = self.start("lister", "fork", list_files, folder, self.jobs, self.news)
+        self.merger = self.start("merger", "spawn", merge, self.counts, self.news, self.result)
+        for _ in range(max(2, CPUS)):
+            self.start_consumer()
 
-    def start(self, name, start_method, target, *args):
-        process = mp.Process(target=target, args=args, name=name, daemon=True, start_method=start_method)
+    def start(self, name, method, target, *args):
+        process = mp.Process(target=target, args=args, name=name, start_method=method, daemon=True)
         # Ctrl-C in a terminal goes to all of them. This one shall hear it, and end the others.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         process.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self.everybody.append((process, start_method))
+        self.methods[process] = method
         return process
 
     def start_consumer(self):
-        number = len(self.everybody) - 1  # the lister and the merger came first
+        number = len(self.methods) - 1  # the lister and the merger came first
         name, method = f"consumer-{number}", ("spawn", "fork")[number % 2]
         self.consumers.append(self.start(name, method, consume, name, self.jobs, self.counts, self.news))
 
-    def run(self, kills, rng):
+    def run(self):
         """Return the total of all names, and the number of files that are no Python."""
-        self.lister = self.start("lister", "fork", list_files, self.folder, self.jobs, self.news)
-        self.merger = self.start("merger", "spawn", merge, self.counts, self.news)
-        for _ in range(self.wanted):
-            self.start_consumer()
-        files = self.hear("listed", self.lister)
-        self.missing.update(files)
-        self.items["lister"] = self.items["merger"] = len(files)
-        kill_at = set(rng.sample(range(1, len(files)), min(kills, len(files) - 1)))
-        progress = Progress(len(files))
-        while self.missing:
+        start = time.monotonic()
+        while not self.files or self.missing:
             try:
-                what, name, file = self.news.get(timeout=QUIET)
+                self.hear(*self.news.get(timeout=QUIET))
             except queue.Empty:
                 self.hand_out_again()
-            else:
-                if what == "took":
-                    self.took[name] = file
-                else:
-                    self.missing.remove(file)
-                    self.items[name] += 1
-                    if len(self.missing) in kill_at:
-                        rng.choice(self.consumers).kill()
             self.replace_the_killed()
-            progress.show(len(files) - len(self.missing))
-        progress.end()
+            progress(len(self.files) - len(self.missing), len(self.files), start)
         self.jobs.put_many([None] * len(self.consumers))
         for consumer in self.consumers:
             consumer.join()
         self.counts.put(None)
-        total = self.hear("total", self.merger)
-        for process, _ in self.everybody:
-            process.join()
-        return total
+        self.merger.join()  # what it put is in shared memory already: no need to get it first
+        if self.merger.exitcode != 0:
+            give_up(self.merger)
+        return self.result.get()
 
-    def hear(self, wanted, process):
-        """Wait for one kind of news, as long as the process lives that is to give it."""
-        while True:
-            alive = process.is_alive()
-            try:
-                what, _, value = self.news.get(timeout=QUIET)
-            except queue.Empty:
-                if not alive:
-                    give_up(process)
-            else:
-                if what == wanted:
-                    return value
-
-    def replace_the_killed(self):
-        for consumer in [process for process in self.consumers if process.outcome]:
-            if consumer.outcome.signal is None:  # not killed: the next one would end in the same way
-                give_up(consumer)
-            self.consumers.remove(consumer)
-            self.start_consumer()
+    def hear(self, what, name, value):
+        if what == "listed":
+            self.files, self.missing = value, set(value)
+            self.items["lister"] = self.items["merger"] = len(value)
+            self.kill_at = self.random.sample(range(1, len(value)), min(self.kills, len(value) - 1))
+        elif what == "took":
+            self.took[name] = value
+        else:
+            self.missing.remove(value)
+            self.items[name] += 1
+            if len(self.missing) in self.kill_at:
+                self.random.choice(self.consumers).kill()
 
     def hand_out_again(self):
-        if not self.merger.is_alive():
-            give_up(self.merger)
+        for process in (self.lister, self.merger):
+            if process.exitcode:
+                give_up(process)
         if self.jobs.empty() and self.counts.empty():
             in_hand = {self.took.get(consumer.name) for consumer in self.consumers}
             self.jobs.put_many(sorted(self.missing - in_hand))
 
-    def report(self):
-        print("process      start  items  running  ready  blocked  ended")
-        for process, method in self.everybody:
-            end = process.outcome
-            running, ready, blocked = (t / end.elapsed for t in (end.run_time, end.ready_time, end.blocked_time))
-            shares = f"{running:>7.0%}  {ready:>5.0%}  {blocked:>7.0%}"
-            print(f"{process.name:<12} {method:<5}  {self.items[process.name]:>5}  {shares}  {end}")
+    def replace_the_killed(self):
+        for consumer in [consumer for consumer in self.consumers if consumer.outcome]:
+            if consumer.outcome.signal is None:  # not killed: the next one would end in the same way
+                give_up(consumer)
+            self.consumers.remove(consumer)
+            self.start_consumer()
 
 
 def give_up(process):
     raise SystemExit(f"cannot go on without {process.name}, which ended: {process.outcome}")
 
 
-class Progress:
-    """A line on a terminal that is written again and again; elsewhere a new line every two seconds."""
-
-    def __init__(self, total):
-        self.total, self.start = total, time.monotonic()
-        self.terminal = sys.stdout.isatty()
-        self.pause = 0.1 if self.terminal else 2.0
-        self.next = self.start + self.pause
-
-    def show(self, done):
-        now = time.monotonic()
-        if now >= self.next:
-            self.next = now + self.pause
-            line = f"  {done} of {self.total} files, {done / (now - self.start):.0f} per second"
-            print(f"\r{line}  " if self.terminal else line, end="" if self.terminal else "\n", flush=True)
-
-    def end(self):
-        if self.terminal:
-            print("\r" + " " * 60, end="\r")
+def progress(done, total, start, *, shown=[0.0]):  # noqa: B006 - remembers when it last said something
+    """Write one line again and again on a terminal; elsewhere a new line every two seconds."""
+    now, terminal = time.monotonic(), sys.stdout.isatty()
+    if done and (now - shown[0] > (0.1 if terminal else 2.0) or (terminal and done == total)):
+        shown[0] = now
+        text = f"  {done} of {total} files, {done / (now - start):.0f} per second"
+        print(f"\r{text}  " if terminal else text, end="" if terminal and done < total else "\n", flush=True)
 
 
 def serial(folder):
-    """The same without any process."""
-    files = sources(folder)
-    total, broken, progress = Counter(), 0, Progress(len(files))
-    for done, file in enumerate(files):
+    """The same without other processes."""
+    total, broken, start, files = Counter(), 0, time.monotonic(), sources(folder)
+    for done, file in enumerate(files, 1):
         names = names_in(file)
         total.update(names or {})
         broken += names is None
-        progress.show(done)
-    progress.end()
+        progress(done, len(files), start)
     return total, broken
+
+
+def report(index):
+    print("process      start  items  running  ready  blocked  ended")
+    for process, method in index.methods.items():
+        process.join()
+        end = process.outcome
+        running, ready, blocked = (part / end.elapsed for part in (end.run_time, end.ready_time, end.blocked_time))
+        shares = f"{running:>7.0%}  {ready:>5.0%}  {blocked:>7.0%}"
+        print(f"{process.name:<12} {method:<5}  {index.items[process.name]:>5}  {shares}  {end}")
 
 
 def main():
@@ -218,49 +195,45 @@ def main():
     parser.add_argument("folder", nargs="?", default=sysconfig.get_path("stdlib"), help="default: Python's own library")
     parser.add_argument("--kill", action="store_true", help="SIGKILL consumers while they work")
     parser.add_argument("--kills", type=int, default=10, metavar="N", help="how many (default 10)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="when, and which (default 1)")
-    parser.add_argument("--consumers", type=int, default=max(2, len(os.sched_getaffinity(0))), metavar="N")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="chooses when and whom (default 1)")
     options = parser.parse_args()
-    kills = options.kills if options.kill else 0
-    print(f"Counting the names in {options.folder}: a lister, {options.consumers} consumers and a merger at work.")
-    if kills:
-        print(f"Meanwhile {kills} consumers, chosen at random, get a SIGKILL. Each is replaced.")
+    if not sources(options.folder):
+        parser.error(f"there is no .py file in {options.folder}")
+
+    print(f"Counting the names in {options.folder}")
+    if options.kill:
+        print(f"{options.kills} times a consumer, chosen at random, gets SIGKILL, and another takes its place")
     start = time.monotonic()
-    index = Index(options.folder, options.consumers)
-    total, broken = index.run(kills, random.Random(options.seed))
+    index = Index(options.folder, options.kills if options.kill else 0, options.seed)
+    total, broken = index.run()
     parallel_time = time.monotonic() - start
-    print("The 20 most frequent:")
+    print("\nThe 20 most frequent names:")
     for name, count in total.most_common(20):
         print(f"{count:>8}  {name}")
-    index.report()
+    print()
+    report(index)
 
-    print("The same once more in this process alone, to compare:")
+    print("\nThe same in one process, to compare:")
     start = time.monotonic()
-    serial_result = serial(options.folder)
+    expected = serial(options.folder)
     serial_time = time.monotonic() - start
-    print(
-        f"{index.items['lister']} files, {broken} of them no Python; {total.total()} names, {len(total)} different ones."
-    )
-    print(
-        f"{parallel_time:.1f} s with processes, {serial_time:.1f} s without: "
-        f"{serial_time / parallel_time:.2f} times as fast, with {len(os.sched_getaffinity(0))} CPUs."
-    )
-    waited = [process.outcome.ready_time / process.outcome.elapsed for process in index.consumers]
-    if sum(waited) / len(waited) > 0.2:
+    print(f"\n{len(index.files)} files, {broken} of them no Python; {total.total()} names, {len(total)} different ones")
+    print(f"{parallel_time:.1f} s with processes, {serial_time:.1f} s in one: ", end="")
+    print(f"{serial_time / parallel_time:.2f} times as fast, with {CPUS} CPUs")
+    waited = [consumer.outcome.ready_time / consumer.outcome.elapsed for consumer in index.consumers]
+    if max(waited) > 0.2:
         print(
-            f"(The consumers waited for a CPU {sum(waited) / len(waited):.0%} of the time: others keep this machine busy.)"
+            f"(consumers were ready, but had no CPU, for {max(waited):.0%} of the time: something else keeps it busy)"
         )
-    if serial_result != (total, broken):
-        print("The two results DIFFER.")
-        return 1
-    killed = sum(process.outcome.signal == signal.SIGKILL for process, _ in index.everybody)
-    print(f"The two results are equal, {f'in spite of {killed} kills' if kills else 'name by name'}.")
-    return 0
+    killed = sum(process.outcome.signal == signal.SIGKILL for process in index.methods)
+    same = "the same" if (total, broken) == expected else "NOT THE SAME"
+    print(f"the result of the processes{f', of which {killed} were killed,' if killed else ''} and of one are {same}")
+    return same != "the same"
 
 
 if __name__ == "__main__":
     try:
-        code = main()
+        code = int(main())
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
