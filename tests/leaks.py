@@ -86,7 +86,7 @@ def slots() -> Iterator[str]:
 
 def descriptors() -> Iterator[str]:
     """Yield what each open descriptor stands for, without inode numbers: a replaced pipe is no leak."""
-    kept = stdlib_helpers()
+    kept = stdlib_helpers() | guardian_descriptors()
     for fd in map(int, os.listdir("/proc/self/fd")):
         try:
             target = os.readlink(f"/proc/self/fd/{fd}")
@@ -94,6 +94,24 @@ def descriptors() -> Iterator[str]:
             continue  # the descriptor of the listing itself
         if fd not in kept and "memfd:procession" not in target:
             yield target.partition(":[")[0] if target[0] != "/" else target
+
+
+def guardian_descriptors() -> set[int | None]:
+    """Return the descriptors by which the program holds its guardian: its bell, and its pidfd."""
+    janitor = sys.modules.get("procession._process.janitor")
+    domain = sys.modules["procession._memory.domain"].domains.default if janitor else None
+    if janitor is None or domain is None:
+        return set()
+    pid, *_ = domain.guardian()
+    held = {janitor.doorbell._pipe}
+    for fd in os.listdir("/proc/self/fdinfo"):
+        try:
+            with open(f"/proc/self/fdinfo/{fd}") as file:
+                if f"\nPid:\t{pid}\n" in file.read():
+                    held.add(int(fd))
+        except FileNotFoundError:
+            pass  # the descriptor of the listing itself
+    return held
 
 
 def stdlib_helpers() -> set[int | None]:
