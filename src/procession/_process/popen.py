@@ -25,6 +25,7 @@ class Popen:
     """
 
     method: ClassVar[str]
+    started_ns: int  # time.monotonic_ns(), taken by _launch just before it forks
 
     def __init__(self, process: stdlib.BaseProcess) -> None:
         stdlib.flush_streams()
@@ -43,7 +44,7 @@ class Popen:
         except BaseException:
             self.domain.release_slot(*self.procession_slot)
             raise
-        self._child = _core.Child(self.domain, *self.procession_slot, self.pid)
+        self._child = _core.Child(self.domain, *self.procession_slot, self.pid, self.started_ns)
         doorbell.ring(self.domain)
 
     def _launch(self, process: Any) -> int:

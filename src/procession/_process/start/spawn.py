@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import time
 from multiprocessing.reduction import dump
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ class SpawnPopen(Popen):
             command = self._command(reader, domain_fd, tracker)
             # This forks: the child takes its line of the table before it executes the interpreter.
             self.domain.reserve_for_fork(*self.procession_slot)
+            self.started_ns = time.monotonic_ns()
             pid = stdlib.spawn_with_descriptors(os.fsencode(command[0]), command, sorted(set(passed)))
             os.close(reader)
             reader = -1
