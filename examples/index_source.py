@@ -110,14 +110,15 @@ class Index:
 
     def run(self):
         """Return the total of all names, and the number of files that are no Python."""
-        start = time.monotonic()
+        progress = Progress()
         while not self.files or self.missing:
             try:
                 self.hear(*self.news.get(timeout=QUIET))
             except queue.Empty:
                 self.hand_out_again()
             self.replace_the_killed()
-            progress(len(self.files) - len(self.missing), len(self.files), start)
+            killed = len(self.methods) - 2 - len(self.consumers)
+            progress.show(len(self.files) - len(self.missing), len(self.files), f", {killed} killed" if killed else "")
         self.jobs.put_many([None] * len(self.consumers))
         for consumer in self.consumers:
             consumer.join()
@@ -160,23 +161,30 @@ def give_up(process):
     raise SystemExit(f"cannot go on without {process.name}, which ended: {process.outcome}")
 
 
-def progress(done, total, start, *, shown=[0.0]):  # noqa: B006 - remembers when it last said something
-    """Write one line again and again on a terminal; elsewhere a new line every two seconds."""
-    now, terminal = time.monotonic(), sys.stdout.isatty()
-    if done and (now - shown[0] > (0.1 if terminal else 2.0) or (terminal and done == total)):
-        shown[0] = now
-        text = f"  {done} of {total} files, {done / (now - start):.0f} per second"
-        print(f"\r{text}  " if terminal else text, end="" if terminal and done < total else "\n", flush=True)
+class Progress:
+    """One line, written again and again, on a terminal; elsewhere a new line every two seconds."""
+
+    def __init__(self):
+        self.terminal = sys.stdout.isatty()
+        self.start = self.last = time.monotonic()
+
+    def show(self, done, total, note=""):
+        now = time.monotonic()
+        if now - self.last > (0.1 if self.terminal else 2.0) or (done == total > 0):
+            self.last = now
+            text = f"  {done} of {total} files, {done / (now - self.start):.0f} per second{note}"
+            ends = "" if self.terminal and done < total else "\n"
+            print(f"\r{text}  " if self.terminal else text, end=ends, flush=True)
 
 
 def serial(folder):
     """The same without other processes."""
-    total, broken, start, files = Counter(), 0, time.monotonic(), sources(folder)
+    total, broken, files, progress = Counter(), 0, sources(folder), Progress()
     for done, file in enumerate(files, 1):
         names = names_in(file)
         total.update(names or {})
         broken += names is None
-        progress(done, len(files), start)
+        progress.show(done, len(files))
     return total, broken
 
 
@@ -210,30 +218,33 @@ def main():
     print("\nThe 20 most frequent names:")
     for name, count in total.most_common(20):
         print(f"{count:>8}  {name}")
-    print()
+    print(
+        "\nWhat each process did with its time: running on a CPU, ready but without one, or blocked (asleep until something comes)"
+    )
     report(index)
 
-    print("\nThe same in one process, to compare:")
+    print("\nThe same once more, in one process and nothing else:")
     start = time.monotonic()
     expected = serial(options.folder)
     serial_time = time.monotonic() - start
     print(f"\n{len(index.files)} files, {broken} of them no Python; {total.total()} names, {len(total)} different ones")
-    print(f"{parallel_time:.1f} s with processes, {serial_time:.1f} s in one: ", end="")
-    print(f"{serial_time / parallel_time:.2f} times as fast, with {CPUS} CPUs")
+    print(f"{parallel_time:.1f} s with many processes, {serial_time:.1f} s in one: ", end="")
+    print(f"{serial_time / parallel_time:.2f} times as fast, on {CPUS} CPU{'s' * (CPUS > 1)}")
     waited = [consumer.outcome.ready_time / consumer.outcome.elapsed for consumer in index.consumers]
     if max(waited) > 0.2:
         print(
-            f"(consumers were ready, but had no CPU, for {max(waited):.0%} of the time: something else keeps it busy)"
+            f"(a consumer was ready, but had no CPU, for {max(waited):.0%} of its time: the machine is busy otherwise)"
         )
     killed = sum(process.outcome.signal == signal.SIGKILL for process in index.methods)
-    same = "the same" if (total, broken) == expected else "NOT THE SAME"
-    print(f"the result of the processes{f', of which {killed} were killed,' if killed else ''} and of one are {same}")
-    return same != "the same"
+    equal = (total, broken) == expected
+    print(f"{killed} processes were killed; " if killed else "", end="")
+    print(f"the two results are {'equal, name by name' if equal else 'DIFFERENT'}")
+    return 0 if equal else 1
 
 
 if __name__ == "__main__":
     try:
-        code = int(main())
+        code = main()
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
