@@ -170,7 +170,7 @@ class Progress:
 
     def show(self, done, total, note=""):
         now = time.monotonic()
-        if now - self.last > (0.1 if self.terminal else 2.0) or (done == total > 0):
+        if total and (now - self.last > (0.1 if self.terminal else 2.0) or done == total):
             self.last = now
             text = f"  {done} of {total} files, {done / (now - self.start):.0f} per second{note}"
             ends = "" if self.terminal and done < total else "\n"
