@@ -38,7 +38,9 @@ class Popen:
         self.domain = domains.current()
         doorbell.ensure(self.domain)
         # Named so because the handles of shared objects in the arguments look for it.
-        self.procession_slot = self.domain.reserve_slot(process.name, KEEP if self.settings.orphan == "keep" else 0)
+        self.procession_slot = self.domain.reserve_slot(
+            str(process.name), KEEP if self.settings.orphan == "keep" else 0
+        )
         try:
             self.pid = self._launch(process)
         except BaseException:

@@ -47,10 +47,17 @@ class SpawnPopen(Popen):
 
     def _pickle(self, process: Any) -> io.BytesIO:
         data = io.BytesIO()
+        preparation = stdlib.preparation_data(process.name)
         stdlib.set_spawning_popen(self)
         try:
-            dump(stdlib.preparation_data(process.name), data)
+            dump(preparation, data)
             dump(process, data)
+        except Exception as error:
+            error.add_note(
+                f"procession: Process {process.name!r} is started by spawn, so its target and arguments are pickled. "
+                "Define functions and classes at the top of a module, or use start_method='fork'."
+            )
+            raise
         finally:
             stdlib.set_spawning_popen(None)
         return data
