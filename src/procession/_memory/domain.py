@@ -7,6 +7,9 @@ from procession import _core
 
 __all__ = ["Domains", "domains"]
 
+# Bytes of address space that a domain needs at least (core/domain.c).
+MINIMUM = 64 << 20
+
 
 class Domains:
     """All domains that this process has mapped, by uuid; the first is the default.
@@ -36,7 +39,9 @@ class Domains:
         with self._lock:
             domain = self.default
             if domain is None:
-                domain = _core.Domain.create(_bytes_of("PROCESSION_DOMAIN_SIZE"), _bytes_of("PROCESSION_MAX_BYTES"))
+                domain = _core.Domain.create(
+                    _bytes_of("PROCESSION_DOMAIN_SIZE", MINIMUM), _bytes_of("PROCESSION_MAX_BYTES", 1)
+                )
                 self._by_uuid[domain.uuid] = domain
             return domain
 
@@ -54,7 +59,7 @@ class Domains:
             return domain
 
 
-def _bytes_of(variable: str) -> int:
+def _bytes_of(variable: str, least: int) -> int:
     text = os.environ.get(variable, "")
     if not text:
         return 0
@@ -62,8 +67,8 @@ def _bytes_of(variable: str) -> int:
         value = int(text)
     except ValueError:
         value = -1
-    if value <= 0:
-        raise ValueError(f"{variable} must be a positive number of bytes, not {text!r}")
+    if value < least:
+        raise ValueError(f"{variable} must be {least} bytes or more, not {text!r}")
     return value
 
 
