@@ -164,9 +164,10 @@ map_largest(int fd, uint64_t size)
             }
         }
         if (size != 0) {
-            break;
+            return NULL;
         }
     }
+    errno = size != 0 ? EINVAL : ENOMEM;
     return NULL;
 }
 
