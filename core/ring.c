@@ -346,14 +346,16 @@ block_of(const pn_record *record)
 }
 
 /* Before the take: from here on this process answers for what the record names, so
- * that there is no instant at which neither the ring nor a process does. */
+ * that there is no instant at which neither the ring nor a process does. A reference
+ * of its own for each object, so that no other thread gives up the bit meanwhile; whoever
+ * decodes the record drops it. */
 static void
 answer_for(pn_ring *ring, const pn_record *record)
 {
     pn_domain *domain = ring->domain;
     const pn_handles *handles = handles_of(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
-        pn_object_hold_for(domain, handles->offset[i], domain->slot);
+        pn_object_retain(domain, handles->offset[i]);
     }
     const pn_block_ref *ref = block_of(record);
     if (ref != NULL) {

@@ -663,12 +663,9 @@ pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
     }
     pn_domain *domain = ring->domain;
     payload data = open_payload(domain, record);
-    /* The take gave this process a bit for each object named; hold it until the
-     * unpickled objects have references of their own, then give up what is over. */
+    /* The take gave this process a reference to each object named: dropped when the
+     * unpickled objects have references of their own. */
     uint32_t handles = data.handles ? data.handles->count : 0;
-    for (uint32_t i = 0; i < handles; i++) {
-        pn_object_retain(domain, data.handles->offset[i]);
-    }
     PyObject *result = decode_payload(state, record, &data);
     for (uint32_t i = 0; i < handles; i++) {
         pn_object_drop(domain, data.handles->offset[i]);
