@@ -383,7 +383,9 @@ block_of(const pn_record *record)
 }
 
 /* Before the take: from here on this process answers for what the record names, so
- * that there is no instant at which neither the ring nor a process does. */
+ * that there is no instant at which neither the ring nor a process does. A reference
+ * of its own for each object, so that no other thread gives up the bit meanwhile; whoever
+ * decodes the record drops it. */
 static void
 answer_for(pn_ring *ring, const pn_record *record)
 {
