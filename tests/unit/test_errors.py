@@ -21,6 +21,8 @@ BASES: dict[str, type[BaseException]] = {
     "NotShared": RuntimeError,
     "OwnerDied": RuntimeError,
     "OwnerDiedWarning": RuntimeWarning,
+    "RemoteError": RuntimeError,
+    "RemoteTraceback": Exception,
     "ShutDown": Exception,
     "StaleHandle": ValueError,
 }
@@ -55,7 +57,8 @@ def passed_by_queue(error: Any) -> Any:
 @pytest.mark.parametrize("way", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy, passed_by_queue])
 @pytest.mark.parametrize("name", BASES)
 def test_exception_travels_with_its_attributes(name: str, way: Any) -> None:
-    error = getattr(errors, name)("stock")
+    kind: Any = getattr(errors, name)
+    error: Any = kind("KeyError", "'stock'") if kind is errors.RemoteError else kind("stock")
     error.items_put = 3
     error.add_note("seen on Monday")
     got = way(error)

@@ -81,8 +81,8 @@ class RemoteError(RuntimeError):
         super().__init__(text)
         self.type_name = type_name
 
-    def __reduce__(self) -> tuple[type["RemoteError"], tuple[str, str]]:
-        return type(self), (self.type_name, str(self))
+    def __reduce__(self) -> tuple[type["RemoteError"], tuple[str, str], dict[str, object]]:
+        return type(self), (self.type_name, str(self)), self.__dict__
 
 
 class RemoteTraceback(Exception):
