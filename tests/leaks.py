@@ -52,7 +52,7 @@ def snapshot() -> Snapshot:
         children=frozenset(children()),
         slots=frozenset(slots()),
         descriptors=Counter(descriptors()),
-        shared_memory=frozenset(os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ()),
+        shared_memory=frozenset(shared_memory()),
         threads=frozenset(t for t in threading.enumerate() if not t.daemon),
     )
 
@@ -85,6 +85,13 @@ def slots() -> Iterator[str]:
     for index, generation, state, pid, *_, flags, name in domain.slots():
         if state in {starting, live} and index != domain.slot and not flags & guardian:
             yield f"{index}.{generation} {name!r} pid {pid}"
+
+
+def shared_memory() -> Iterator[str]:
+    """Yield the names in /dev/shm, which all programs of the machine see: not what another run of our tests leaks."""
+    for name in os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ():
+        if not name.startswith("leak-") or name == f"leak-{os.getpid()}":
+            yield name
 
 
 def descriptors() -> Iterator[str]:
