@@ -74,13 +74,31 @@ crew_fork(world *world)
     }
 }
 
+/* The director's timer interrupts waitpid. */
+static void
+reap(pid_t pid)
+{
+    while (waitpid(pid, NULL, __WALL) != pid) {
+    }
+}
+
+void
+live_and_die(world *world, void (*life)(struct world *))
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        life(world);
+        _exit(0);
+    }
+    reap(pid);
+}
+
 static void
 end_process(pid_t *pid)
 {
     if (*pid > 0) {
         kill(*pid, SIGKILL);
-        while (waitpid(*pid, NULL, __WALL) != *pid) {
-        }
+        reap(*pid);
     }
     *pid = 0;
 }
@@ -162,12 +180,33 @@ crew_wait(world *world, bool (*done)(struct world *), const char *for_what)
                 sprintf(states + strlen(states), " %u/%u",
                         atomic_load(&actor->state), atomic_load(&actor->progress));
             }
-            blame(world, "stuck", "%s; actors' state/progress:%s", for_what, states);
+            blame(world, "stuck", "%s; %u in, victim put %u, got %u; actors' state/progress:%s", for_what,
+                  world->in_count, world->victim_put, world->victim_got, states);
             return false;
         }
         pause_briefly();
     }
     return true;
+}
+
+void
+crew_meet_until(world *world, int index, pn_word *word)
+{
+    actor_start(world, index);
+    int64_t until = pn_now() + world->patience;
+    int asleep = 0;
+    while (atomic_load(&world->stage->actors[index].state) != ACTOR_FINISHED && asleep < 3 &&
+           atomic_load(word) == 0 && pn_now() < until) {
+        pause_briefly();
+        asleep = is_asleep(world->pids[index]) ? asleep + 1 : 0;
+    }
+}
+
+void
+crew_meet(world *world, int index)
+{
+    pn_word never = 0;
+    crew_meet_until(world, index, &never);
 }
 
 static bool
@@ -224,7 +263,6 @@ victim_kill(world *world)
 {
     world->died_at = pn_now();
     kill(world->victim, SIGKILL);
-    while (waitpid(world->victim, NULL, __WALL) != world->victim) {
-    }
+    reap(world->victim);
     world->victim = 0;
 }

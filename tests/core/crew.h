@@ -41,7 +41,7 @@ typedef enum {
 typedef struct {
     void (*play)(struct world *, actor *);
     when when;
-    uint32_t first, count; /* ids that it puts, or how many it takes */
+    uint32_t first, count; /* ids that it puts; a taker's first is 0, its count a limit */
 } role;
 
 typedef struct scenario {
@@ -49,6 +49,7 @@ typedef struct scenario {
     void (*build)(struct world *);     /* what is there, before anybody is forked */
     void (*ready)(struct world *);     /* victim: before the first counted instruction */
     void (*operation)(struct world *); /* victim: what is stepped */
+    void (*at_start)(struct world *);  /* the victim stands before that; not for `first` */
     void (*first)(struct world *);     /* an earlier victim's operation: two deaths */
     pn_lock *(*dies_with)(struct world *);       /* only where `first` holds this lock */
     void (*on_sleep)(struct world *, int time); /* the victim sleeps: make it go on */
@@ -61,6 +62,7 @@ typedef struct scenario {
     bool meet;      /* no kill: at each instruction another comes in between (at_stop) */
     bool any_pages; /* pages that reading made are not held against it */
     const char *must_show; /* broken on purpose: this must be found */
+    uint32_t most;  /* points; 0: to the end of the operation */
     uint32_t a, b;  /* parameters of a family of scenarios */
 } scenario;
 
@@ -82,8 +84,9 @@ typedef struct world {
     uint32_t put_first;
     uint32_t base_put, base_got;
     uint32_t victim_put, victim_got, director_got;
+    uint32_t taken_from;  /* items before this one were taken by actors */
     bool owned;           /* the victim held the lock */
-    bool flag;
+    bool flag, enough;
     /* the verdict */
     uint32_t point, stuck, lost, doubled, wrong;
     int64_t died_at, delay;
@@ -106,11 +109,17 @@ void actor_note(actor *actor, uint32_t id);
 
 /* Wait until `done`; blames "stuck" after 3 s in which nobody made progress. */
 bool crew_wait(world *world, bool (*done)(struct world *), const char *for_what);
+/* At a stop: let the actor do its work until it has ended, or waits for the victim. */
+void crew_meet(world *world, int index);
+/* The same, or until it says so in `word`. */
+void crew_meet_until(world *world, int index, pn_word *word);
 bool all_finished(world *world);
 bool before_finished(world *world);
 
 /* The victim: a process that stops before `operation`. */
 pid_t victim_fork(world *world, void (*operation)(struct world *));
+/* A process that does so and dies, waited for. */
+void live_and_die(world *world, void (*life)(struct world *));
 /* Kill it, and wait until it is dead. */
 void victim_kill(world *world);
 

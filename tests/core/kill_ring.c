@@ -103,7 +103,7 @@ ring_make(world *world, uint64_t max_items, uint64_t max_bytes)
     world->object = offset;
 }
 
-static void
+void
 book(world *world, uint32_t id)
 {
     world->in[world->in_count++] = id;
@@ -123,7 +123,7 @@ director_put(world *world, uint32_t id)
 void
 director_get(world *world)
 {
-    uint64_t room[8];
+    static uint64_t room[PN_RING_INLINE / 8 + 16];
     uint32_t id;
     pn_status status = get_one(&world->ring, room, sizeof(room), 0, &id);
     if (status != PN_OK) {
@@ -202,8 +202,8 @@ logged(world *world, bool takers)
 {
     uint32_t sum = 0;
     for (int i = 0; i < ACTORS; i++) {
-        void (*play)(struct world *, actor *) = world->scenario->cast[i].play;
-        if (play != NULL && (play != produce) == takers) {
+        const role *role = &world->scenario->cast[i];
+        if (role->play != NULL && (role->first == 0) == takers) {
             sum += atomic_load(&world->stage->actors[i].progress);
         }
     }
@@ -224,13 +224,13 @@ sleepers_are_through(world *world)
     uint32_t consumers = 0, producers = 0;
     for (int i = 0; i < ACTORS; i++) {
         if (cast[i].play != NULL && cast[i].when != AFTER) {
-            producers += cast[i].play == produce ? cast[i].count : 0;
-            consumers += cast[i].play != produce;
+            producers += cast[i].first != 0 ? cast[i].count : 0;
+            consumers += cast[i].first == 0;
         }
     }
     uint32_t in = left_for_actors(world);
     if (consumers > 0) {
-        return logged(world, true) == in + logged(world, false);
+        return logged(world, true) >= in + logged(world, false);
     }
     uint64_t limit = world->ring.cell->max_items;
     uint32_t room = limit > in ? (uint32_t)limit - in : 0;
@@ -241,12 +241,12 @@ static bool
 all_is_moved(world *world)
 {
     for (int i = 0; i < ACTORS; i++) {
-        if (world->scenario->cast[i].play == produce &&
+        if (world->scenario->cast[i].first != 0 &&
             atomic_load(&world->stage->actors[i].state) != ACTOR_FINISHED) {
             return false;
         }
     }
-    return logged(world, true) == left_for_actors(world) + logged(world, false);
+    return logged(world, true) >= left_for_actors(world) + logged(world, false);
 }
 
 /* Each id once, no id of nowhere, per consumer in the order of its producer; what is
@@ -266,7 +266,7 @@ compare(world *world)
         }
         for (uint32_t k = 0; k < count && k < LOG; k++) {
             uint32_t id = atomic_load(&actor->log[k]);
-            if (world->scenario->cast[i].play == produce) {
+            if (world->scenario->cast[i].first != 0) {
                 book(world, id);
                 continue;
             }
@@ -287,7 +287,8 @@ compare(world *world)
     for (uint32_t i = 0; i < world->in_count; i++) {
         if (seen[world->in[i]] == 0) {
             missing++;
-            if (i >= world->victim_got + world->director_got) {
+            if (i < world->taken_from ||
+                i >= world->taken_from + world->victim_got + world->director_got) {
                 blame(world, "lost", "item %u", world->in[i]);
             }
         }
@@ -392,13 +393,13 @@ build_full(world *world)
     victim_puts(world, 100, 1);
 }
 
-static void
+void
 op_put(world *world)
 {
     atomic_store(&world->stage->status, put_one(&world->ring, world->put_first));
 }
 
-static void
+void
 op_put_blocking(world *world)
 {
     atomic_store(&world->stage->status, put_waiting(&world->ring, world->put_first, 1));
@@ -411,10 +412,10 @@ op_put_many(world *world)
                  put_waiting(&world->ring, world->put_first, world->scenario->b));
 }
 
-static void
+void
 op_get(world *world)
 {
-    uint64_t room[8];
+    static uint64_t room[PN_RING_INLINE / 8 + 16];
     uint32_t id;
     atomic_store(&world->stage->status, get_one(&world->ring, room, sizeof(room), 0, &id));
 }
@@ -467,7 +468,7 @@ inherit_consumer(world *world, int time)
     if (time == 1) {
         director_put(world, 1);
         crew_wait(world, before_finished, "the leader does not take its item");
-        world->base_got = count_got(world);
+        world->base_got = world->taken_from = count_got(world);
     } else {
         actor_start_asleep(world, 1);
         director_put(world, 2);
@@ -486,11 +487,6 @@ head_lock(world *world)
 {
     return &world->ring.cell->head_lock;
 }
-
-#define SLEEPING(function, first_id, number) {function, BEFORE, first_id, number}
-#define COMING(function, first_id, number) {function, AFTER, first_id, number}
-#define LATECOMER(function, first_id, number) {function, LATER, first_id, number}
-#define RING_RULES .at_stop = ring_at_stop, .survive = ring_survive
 
 const scenario ring_scenarios[] = {
     {.name = "put",
@@ -558,6 +554,7 @@ const scenario ring_scenarios[] = {
     {.name = "two deaths: put, then put",
      .build = build_empty,
      .dies_with = tail_lock,
+     .sampled = true,
      .first = op_put,
      .operation = op_put,
      .b = 1,
@@ -566,6 +563,7 @@ const scenario ring_scenarios[] = {
     {.name = "two deaths: get, then get",
      .build = build_preloaded,
      .dies_with = head_lock,
+     .sampled = true,
      .first = op_get,
      .operation = op_get,
      .b = 4,

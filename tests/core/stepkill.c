@@ -103,7 +103,8 @@ step_many(world *world, uint32_t events, void (*after_each)(struct world *, void
 {
     pn_word *ended = &world->stage->ended;
     int sleeps = 0;
-    for (uint32_t event = 0; event < events && atomic_load(ended) == 0; event++) {
+    world->enough = false;
+    for (uint32_t event = 0; event < events && !world->enough && !atomic_load(ended); event++) {
         step_result result = step_once(world->victim);
         while (result == STEP_ASLEEP) {
             if (++event >= events) {
@@ -134,67 +135,7 @@ step_many(world *world, uint32_t events, void (*after_each)(struct world *, void
     return atomic_load(ended) != 0;
 }
 
-static void
-stop_and_kill(world *world)
-{
-    if (world->scenario->at_stop != NULL) {
-        world->scenario->at_stop(world);
-    }
-    victim_kill(world);
-    if (world->scenario->at_death != NULL) {
-        world->scenario->at_death(world);
-    }
-}
-
-/* The victim stands still; another comes in between; then the victim goes on to its end. */
-static void
-stop_and_go_on(world *world)
-{
-    world->scenario->at_stop(world);
-    ptrace(PTRACE_DETACH, world->victim, NULL, NULL);
-    int64_t until = pn_now() + world->patience;
-    while (atomic_load(&world->stage->ended) == 0 && pn_now() < until) {
-        usleep(50);
-    }
-    if (atomic_load(&world->stage->ended) == 0) {
-        blame(world, "stuck", "the operation that was stopped does not end");
-    }
-}
-
-static bool
-run_point(const scenario *scenario, uint32_t point, uint32_t first_point, tally *tally)
-{
-    world world;
-    open_world(&world, scenario, point);
-    if (scenario->first != NULL) {
-        victim_fork(&world, scenario->first);
-        to_the_start(&world);
-        step_many(&world, first_point, NULL, NULL);
-        stop_and_kill(&world);
-    }
-    victim_fork(&world, scenario->operation);
-    if (!to_the_start(&world)) {
-        blame(&world, "wrong", "the victim does not start");
-    }
-    bool over = step_many(&world, point, NULL, NULL);
-    if (scenario->meet) {
-        stop_and_go_on(&world);
-    } else {
-        stop_and_kill(&world);
-    }
-    scenario->survive(&world);
-    tally->points++;
-    tally->stuck += world.stuck;
-    tally->lost += world.lost;
-    tally->doubled += world.doubled;
-    tally->wrong += world.wrong;
-    tally->late += world.delay > LATE_NS;
-    tally->worst = world.delay > tally->worst ? world.delay : tally->worst;
-    close_world(&world);
-    return over;
-}
-
-/* ---- which points ----------------------------------------------------------- */
+/* ---- has anything changed? -------------------------------------------------- */
 
 #define WATCHED_TABLE 8192u
 #define WATCHED_SLOTS 4096u
@@ -202,9 +143,9 @@ run_point(const scenario *scenario, uint32_t point, uint32_t first_point, tally 
 #define WATCHED_SLABS 3u
 
 typedef struct {
-    change_list *list;
-    uint32_t event;
-    bool was_call;
+    change_list *list; /* of what is found, NULL: stop after `wanted` changes */
+    uint32_t event, wanted, found;
+    bool was_call, is_first;
     uint64_t robust[2];
     size_t used;
     char seen[PN_PAGE + WATCHED_SLOTS + PN_WAITS * sizeof(pn_wait) + WATCHED_TABLE +
@@ -251,37 +192,139 @@ look(world *world, watch *watch)
     return changed;
 }
 
+/* After each step. Only states in which `first` holds its lock count for `dies_with`. */
 static void
 note_change(world *world, void *context)
 {
     watch *watch = context;
-    watch->event++;
-    bool changed = look(world, watch);
+    bool changed = look(world, watch), is_call = step_at_call(world->victim);
+    bool counts = changed || is_call || watch->was_call;
     pn_lock *(*lock)(struct world *) = world->scenario->dies_with;
-    if (lock != NULL) {
-        changed &= (atomic_load(&lock(world)->word) & PN_OWNER) == (uint32_t)world->victim;
+    if (lock != NULL && watch->is_first) {
+        counts = changed &&
+                 (atomic_load(&lock(world)->word) & PN_OWNER) == (uint32_t)world->victim;
     }
-    bool is_call = step_at_call(world->victim);
-    change_list *list = watch->list;
-    if ((changed || (lock == NULL && (is_call || watch->was_call))) && list->count < POINTS) {
-        list->at[list->count++] = watch->event;
-    }
+    watch->event++;
     watch->was_call = is_call;
+    if (!counts) {
+        return;
+    }
+    watch->found++;
+    if (watch->list == NULL) {
+        world->enough = watch->found >= watch->wanted;
+    } else if (watch->list->count < POINTS) {
+        watch->list->at[watch->list->count++] = watch->event;
+    }
+}
+
+/* Step until so many changes were seen: a process that reads /proc does not always need
+ * the same number of instructions. */
+static bool
+step_changes(world *world, uint32_t changes)
+{
+    static watch watch;
+    if (changes == 0) {
+        return false;
+    }
+    memset(&watch, 0, sizeof(watch));
+    look(world, &watch);
+    watch.wanted = changes;
+    step_many(world, UINT32_MAX, note_change, &watch);
+    return atomic_load(&world->stage->ended) != 0;
+}
+
+static void
+stop_and_kill(world *world)
+{
+    if (world->scenario->at_stop != NULL) {
+        world->scenario->at_stop(world);
+    }
+    victim_kill(world);
+    if (world->scenario->at_death != NULL) {
+        world->scenario->at_death(world);
+    }
+}
+
+/* The victim stands still; another comes in between; then the victim goes on to its end. */
+static void
+stop_and_go_on(world *world)
+{
+    world->scenario->at_stop(world);
+    world->died_at = pn_now();
+    ptrace(PTRACE_DETACH, world->victim, NULL, NULL);
+    int64_t until = pn_now() + world->patience;
+    while (atomic_load(&world->stage->ended) == 0 && pn_now() < until) {
+        usleep(50);
+    }
+    if (atomic_load(&world->stage->ended) == 0) {
+        blame(world, "stuck", "the operation that was stopped does not end");
+    }
+}
+
+static void
+kill_first(world *world, uint32_t point)
+{
+    if (world->scenario->first != NULL) {
+        victim_fork(world, world->scenario->first);
+        to_the_start(world);
+        step_many(world, point, NULL, NULL);
+        stop_and_kill(world);
+    }
+}
+
+static bool
+run_point(const scenario *scenario, uint32_t point, uint32_t first_point, tally *tally)
+{
+    world world;
+    open_world(&world, scenario, point);
+    kill_first(&world, first_point);
+    victim_fork(&world, scenario->operation);
+    if (!to_the_start(&world)) {
+        blame(&world, "wrong", "the victim does not start");
+    }
+    if (scenario->at_start != NULL) {
+        scenario->at_start(&world);
+    }
+    bool over = scenario->sampled ? step_changes(&world, point)
+                                  : step_many(&world, point, NULL, NULL);
+    if (scenario->meet) {
+        stop_and_go_on(&world);
+    } else {
+        stop_and_kill(&world);
+    }
+    scenario->survive(&world);
+    tally->points++;
+    tally->stuck += world.stuck;
+    tally->lost += world.lost;
+    tally->doubled += world.doubled;
+    tally->wrong += world.wrong;
+    tally->late += world.delay > LATE_NS;
+    tally->worst = world.delay > tally->worst ? world.delay : tally->worst;
+    close_world(&world);
+    return over;
 }
 
 /* Run the operation once, without a kill, and note after which steps anything had changed. */
 static void
-find_changes(const scenario *scenario, void (*operation)(struct world *), change_list *list)
+find_changes(const scenario *scenario, uint32_t first_point, void (*operation)(struct world *),
+             change_list *list)
 {
     world world;
     static watch watch;
     open_world(&world, scenario, UINT32_MAX);
+    if (operation != scenario->first) {
+        kill_first(&world, first_point);
+    }
     memset(&watch, 0, sizeof(watch));
     watch.list = list;
+    watch.is_first = operation == scenario->first;
     list->count = 0;
     list->at[list->count++] = 0;
     victim_fork(&world, operation);
     to_the_start(&world);
+    if (scenario->at_start != NULL) {
+        scenario->at_start(&world);
+    }
     look(&world, &watch);
     step_many(&world, UINT32_MAX, note_change, &watch);
     list->events = watch.event;
@@ -295,32 +338,33 @@ given_up(const tally *tally)
 }
 
 static void
-run_all_points(const scenario *scenario, uint32_t first_point, tally *tally)
+run_points(const scenario *scenario, uint32_t first_point, tally *tally)
 {
+    static change_list changes;
+    uint32_t count = scenario->most ? scenario->most : POINTS;
+    if (scenario->sampled) {
+        find_changes(scenario, first_point, scenario->operation, &changes);
+        tally->instructions = changes.events;
+        count = changes.count + 1;
+    }
     bool over = false;
-    for (uint32_t point = 0; !over && point < POINTS && !given_up(tally); point++) {
-        over = run_point(scenario, point, first_point, tally);
-        tally->instructions = point > tally->instructions ? point : tally->instructions;
+    for (uint32_t i = 0; !over && i < count && !given_up(tally); i++) {
+        over = run_point(scenario, i, first_point, tally);
+        tally->instructions = i > tally->instructions ? i : tally->instructions;
     }
 }
 
 static void
 run_scenario(const scenario *scenario, tally *tally)
 {
-    static change_list changes;
-    if (scenario->first != NULL) {
-        find_changes(scenario, scenario->first, &changes);
-        for (uint32_t i = 1; i < changes.count && !given_up(tally); i++) {
-            run_all_points(scenario, changes.at[i], tally);
-        }
-    } else if (scenario->sampled) {
-        find_changes(scenario, scenario->operation, &changes);
-        tally->instructions = changes.events;
-        for (uint32_t i = 0; i < changes.count && !given_up(tally); i++) {
-            run_point(scenario, changes.at[i], 0, tally);
-        }
-    } else {
-        run_all_points(scenario, 0, tally);
+    static change_list firsts;
+    if (scenario->first == NULL) {
+        run_points(scenario, 0, tally);
+        return;
+    }
+    find_changes(scenario, 0, scenario->first, &firsts);
+    for (uint32_t i = 1; i < firsts.count && !given_up(tally); i++) {
+        run_points(scenario, firsts.at[i], tally);
     }
 }
 
