@@ -56,11 +56,14 @@ round_up(uint64_t pages)
     return class_pages(class) < pages ? class_pages(class + 1) : class_pages(class);
 }
 
+/* For the FREE block of `pages` at `page`. A hint that pointed to a block which is now
+ * inside of it moves as well: a search must never begin inside a block. */
 static void
 lower_hints(pn_header *header, uint64_t page, uint64_t pages)
 {
-    for (uint32_t k = 0; k <= class_of(pages); k++) {
-        if (page < header->hint[k]) {
+    uint32_t class = class_of(pages);
+    for (uint32_t k = 0; k < PN_HINTS; k++) {
+        if (page < header->hint[k] && (k <= class || header->hint[k] < page + pages)) {
             header->hint[k] = page;
         }
     }
