@@ -357,7 +357,7 @@ answer_for(pn_ring *ring, const pn_record *record)
     }
     const pn_block_ref *ref = block_of(record);
     if (ref != NULL) {
-        atomic_store(&pn_block_at(domain, ref->offset)->owner,
+        atomic_store(&pn_block_at(domain, ref->offset)->owner, /* [answer] */
                      pn_owner_word(domain->slot, domain->generation));
     }
 }

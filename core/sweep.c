@@ -27,6 +27,9 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
         }
         uint64_t ring = atomic_load(&block->queue);
         pn_named named = ring == 0 ? PN_NAMED_NO : pn_ring_names_block(domain, ring, at);
+        if (atomic_load(&block->owner) != owner) {
+            continue; /* [answer] not named, because it was taken meanwhile */
+        }
         if (named == PN_NAMED_NO) {
             pn_heap_free_locked(domain, at);
         } else if (named == PN_NAMED_YES) {
