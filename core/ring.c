@@ -793,6 +793,10 @@ pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block)
 void
 pn_ring_discard(pn_domain *domain, uint64_t ring)
 {
+    /* Empty first: if we die before the cell is freed, nobody may walk its freed blocks. */
+    pn_ring_cell *cell = pn_at(domain, ring);
+    atomic_store(&cell->head, atomic_load(&cell->tail));
+    atomic_store(&cell->last_handles, 0);
     pn_block *block;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
          at = pn_heap_next(domain, at, &block)) {
