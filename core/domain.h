@@ -53,7 +53,7 @@ typedef struct {
     pn_word64 committed;      /* bytes of allocated space; recomputed after a death */
     pn_word64 warm;           /* bytes of FREE blocks that kept their pages */
     uint64_t hint[PN_HINTS];  /* no FREE block of size class k or more below page hint[k] */
-    int64_t last_sweep;
+    _Atomic int64_t last_sweep; /* a hint */
 } pn_header;
 
 _Static_assert(offsetof(pn_header, lock) == 128, "domain layout is shared between processes");

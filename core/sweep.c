@@ -147,8 +147,9 @@ void
 pn_sweep_sometimes(pn_domain *domain)
 {
     int64_t now = pn_now();
-    if (now - domain->header->last_sweep > SWEEP_EVERY_NS) {
-        domain->header->last_sweep = now;
+    _Atomic int64_t *last = &domain->header->last_sweep;
+    if (now - atomic_load_explicit(last, memory_order_relaxed) > SWEEP_EVERY_NS) {
+        atomic_store_explicit(last, now, memory_order_relaxed);
         pn_sweep(domain);
     }
 }
