@@ -579,7 +579,10 @@ sleep_once(sleep_side *side, int64_t deadline)
     }
     int64_t slice_end = pn_now() + pn_self()->slice_ns;
     int64_t until = deadline < slice_end ? deadline : slice_end;
-    int result = pn_futex_wait_two(side->sleeper, PN_WAITERS, low_half(side->watched), seen, until);
+    pn_watch watches[] = {{side->sleeper, PN_WAITERS},
+                          {low_half(side->watched), seen},
+                          {&side->ring->cell->shut, 0}};
+    int result = pn_futex_wait_any(watches, 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
     }
@@ -607,6 +610,10 @@ lead(sleep_side *side, int64_t deadline)
             status = side->wanting;
         }
     } while (status == side->wanting);
+    if (status == PN_SHUT_DOWN) {
+        /* [shut] whoever shut it may have died, and the kernel wakes only one. */
+        pn_futex_wake(&side->ring->cell->shut, INT_MAX);
+    }
     pn_lock_release(side->lead);
     return status;
 }
@@ -664,13 +671,20 @@ pn_ring_shut(pn_ring *ring, bool now)
 {
     pn_ring_cell *cell = ring->cell;
     pn_thread *self = pn_self();
-    pn_pending_wake(self, &cell->not_empty);
-    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0));
-    pn_fence_after_exchange();
-    wake_leader(&cell->not_empty);
-    pn_pending_wake(self, &cell->not_full);
-    wake_leader(&cell->not_full);
+    bool locked = false;
+    if (!now) {
+        /* Between puts, not beside one: a consumer that finds the queue empty and shut
+         * goes for good, so no item may be committed after that. */
+        pn_status status = pn_lock_enter(&cell->tail_lock, pn_slot_owner_alive, ring->domain);
+        locked = status == PN_OK || status == PN_OWNER_DIED;
+    }
+    pn_pending_wake(self, &cell->shut);
+    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0)); /* [shut] */
+    pn_futex_wake(&cell->shut, INT_MAX);
     pn_pending_clear(self);
+    if (locked) {
+        pn_lock_release(&cell->tail_lock);
+    }
 }
 
 /* ---- making, looking, freeing ----------------------------------------------- */
