@@ -461,8 +461,7 @@ install_fork_handlers(void)
 /* ---- children ------------------------------------------------------------------- */
 
 pn_child *
-pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid,
-               int64_t started)
+pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid, int64_t started)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_fork_handlers);

@@ -55,7 +55,7 @@ typedef struct {
     pn_word64 warm;           /* bytes of FREE blocks that kept their pages */
     /* No FREE block of size class k or more below page hint[k], at which a block begins. */
     uint64_t hint[PN_HINTS];
-    int64_t last_sweep;
+    _Atomic int64_t last_sweep; /* a hint */
 } pn_header;
 
 _Static_assert(offsetof(pn_header, lock) == 128, "domain layout is shared between processes");

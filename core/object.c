@@ -128,7 +128,9 @@ pn_object_drop(pn_domain *domain, uint64_t offset)
 void
 pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
-    set_bit(domain, offset, slot);
+    if (slot != PN_SLOTS) { /* a process that found the table full has no bit */
+        set_bit(domain, offset, slot);
+    }
 }
 
 void

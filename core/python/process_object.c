@@ -14,9 +14,10 @@ typedef struct {
     pn_child *child;
 } ChildObject;
 
-PyDoc_STRVAR(child_doc, "Child(domain, slot, generation, pid, started_ns)\n--\n\n"
-                        "A child of this process, watched by the janitor from now on. `started_ns`: "
-                        "time.monotonic_ns() just before it was forked.");
+PyDoc_STRVAR(child_doc,
+             "Child(domain, slot, generation, pid, started_ns)\n--\n\n"
+             "A child of this process, watched by the janitor from now on. `started_ns`: "
+             "time.monotonic_ns() just before it was forked.");
 
 static PyObject *
 child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

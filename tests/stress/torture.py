@@ -36,7 +36,7 @@ import procession
 from procession._memory.domain import domains
 from tests.leaks import snapshot
 from tests.stress import broken, workers
-from tests.stress.ledger import ASLEEP, AWAKE, ITEMS, Ledger, Line, LockCell
+from tests.stress.ledger import ASLEEP, AWAKE, Ledger, Line, LockCell
 from tests.stress.trees import Fall, fell_a_tree, is_guardian, kill
 
 STUCK = 3.0  # seconds
