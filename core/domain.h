@@ -48,11 +48,11 @@ typedef struct {
     uint32_t pad[6];
     pn_lock lock; /* at 128 */
     /* all below: under lock */
-    uint64_t top;             /* pages below are tiled by blocks, above never used */
-    uint64_t table_committed; /* bytes of the block table that are allocated */
-    pn_word64 committed;      /* bytes of allocated space; recomputed after a death */
-    pn_word64 warm;           /* bytes of FREE blocks that kept their pages */
-    uint64_t hint[PN_HINTS];  /* no FREE block of size class k or more below page hint[k] */
+    uint64_t top;               /* pages below are tiled by blocks, above never used */
+    uint64_t table_committed;   /* bytes of the block table that are allocated */
+    pn_word64 committed;        /* bytes of allocated space; recomputed after a death */
+    pn_word64 warm;             /* bytes of FREE blocks that kept their pages */
+    uint64_t hint[PN_HINTS];    /* no FREE block of size class k or more below page hint[k] */
     _Atomic int64_t last_sweep; /* a hint */
 } pn_header;
 

@@ -579,9 +579,8 @@ sleep_once(sleep_side *side, int64_t deadline)
     }
     int64_t slice_end = pn_now() + pn_self()->slice_ns;
     int64_t until = deadline < slice_end ? deadline : slice_end;
-    pn_watch watches[] = {{side->sleeper, PN_WAITERS},
-                          {low_half(side->watched), seen},
-                          {&side->ring->cell->shut, 0}};
+    pn_watch watches[] = {
+        {side->sleeper, PN_WAITERS}, {low_half(side->watched), seen}, {&side->ring->cell->shut, 0}};
     int result = pn_futex_wait_any(watches, 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;

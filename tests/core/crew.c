@@ -20,8 +20,8 @@
 void
 blame(world *world, const char *kind, const char *format, ...)
 {
-    uint32_t *counter = strcmp(kind, "stuck") == 0  ? &world->stuck
-                        : strcmp(kind, "lost") == 0 ? &world->lost
+    uint32_t *counter = strcmp(kind, "stuck") == 0     ? &world->stuck
+                        : strcmp(kind, "lost") == 0    ? &world->lost
                         : strcmp(kind, "doubled") == 0 ? &world->doubled
                                                        : &world->wrong;
     ++*counter;
@@ -177,11 +177,11 @@ crew_wait(world *world, bool (*done)(struct world *), const char *for_what)
             char states[ACTORS * 12] = "";
             for (int i = 0; i < ACTORS && world->scenario->cast[i].play != NULL; i++) {
                 actor *actor = &world->stage->actors[i];
-                sprintf(states + strlen(states), " %u/%u",
-                        atomic_load(&actor->state), atomic_load(&actor->progress));
+                sprintf(states + strlen(states), " %u/%u", atomic_load(&actor->state),
+                        atomic_load(&actor->progress));
             }
-            blame(world, "stuck", "%s; %u in, victim put %u, got %u; actors' state/progress:%s", for_what,
-                  world->in_count, world->victim_put, world->victim_got, states);
+            blame(world, "stuck", "%s; %u in, victim put %u, got %u; actors' state/progress:%s",
+                  for_what, world->in_count, world->victim_put, world->victim_got, states);
             return false;
         }
         pause_briefly();

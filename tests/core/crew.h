@@ -33,9 +33,9 @@ typedef struct {
 struct world;
 
 typedef enum {
-    BEFORE,  /* sleeps when the victim begins */
-    LATER,   /* started by the scenario's on_sleep */
-    AFTER    /* started when the victim is dead */
+    BEFORE, /* sleeps when the victim begins */
+    LATER,  /* started by the scenario's on_sleep */
+    AFTER   /* started when the victim is dead */
 } when;
 
 typedef struct {
@@ -46,24 +46,24 @@ typedef struct {
 
 typedef struct scenario {
     const char *name;
-    void (*build)(struct world *);     /* what is there, before anybody is forked */
-    void (*ready)(struct world *);     /* victim: before the first counted instruction */
-    void (*operation)(struct world *); /* victim: what is stepped */
-    void (*at_start)(struct world *);  /* the victim stands before that; not for `first` */
-    void (*first)(struct world *);     /* an earlier victim's operation: two deaths */
-    pn_lock *(*dies_with)(struct world *);       /* only where `first` holds this lock */
+    void (*build)(struct world *);              /* what is there, before anybody is forked */
+    void (*ready)(struct world *);              /* victim: before the first counted instruction */
+    void (*operation)(struct world *);          /* victim: what is stepped */
+    void (*at_start)(struct world *);           /* the victim stands before that; not for `first` */
+    void (*first)(struct world *);              /* an earlier victim's operation: two deaths */
+    pn_lock *(*dies_with)(struct world *);      /* only where `first` holds this lock */
     void (*on_sleep)(struct world *, int time); /* the victim sleeps: make it go on */
-    void (*at_stop)(struct world *);   /* the victim stands still, to be killed next */
-    void (*at_death)(struct world *);  /* it is dead */
-    void (*survive)(struct world *);   /* bring the others to their end, and judge */
-    void (*from)(void);                /* step from this function on */
+    void (*at_stop)(struct world *);            /* the victim stands still, to be killed next */
+    void (*at_death)(struct world *);           /* it is dead */
+    void (*survive)(struct world *);            /* bring the others to their end, and judge */
+    void (*from)(void);                         /* step from this function on */
     role cast[ACTORS];
-    bool sampled;   /* only where memory changed: the operation is long */
-    bool meet;      /* no kill: at each instruction another comes in between (at_stop) */
-    bool any_pages; /* pages that reading made are not held against it */
+    bool sampled;          /* only where memory changed: the operation is long */
+    bool meet;             /* no kill: at each instruction another comes in between (at_stop) */
+    bool any_pages;        /* pages that reading made are not held against it */
     const char *must_show; /* broken on purpose: this must be found */
-    uint32_t most;  /* points; 0: to the end of the operation */
-    uint32_t a, b;  /* parameters of a family of scenarios */
+    uint32_t most;         /* points; 0: to the end of the operation */
+    uint32_t a, b;         /* parameters of a family of scenarios */
 } scenario;
 
 /* The director's view of one kill point; forked into everybody. */
@@ -78,14 +78,14 @@ typedef struct world {
     uint32_t slot, slot_generation;
     pn_lock *lock;
     /* books of a ring scenario */
-    uint32_t in[LOG];     /* ids that were put, in order */
+    uint32_t in[LOG]; /* ids that were put, in order */
     uint32_t in_count;
-    uint32_t puts;        /* ids that the victim may have put: from `put_first` on */
+    uint32_t puts; /* ids that the victim may have put: from `put_first` on */
     uint32_t put_first;
     uint32_t base_put, base_got;
     uint32_t victim_put, victim_got, director_got;
-    uint32_t taken_from;  /* items before this one were taken by actors */
-    bool owned;           /* the victim held the lock */
+    uint32_t taken_from; /* items before this one were taken by actors */
+    bool owned;          /* the victim held the lock */
     bool flag, enough;
     /* the verdict */
     uint32_t point, stuck, lost, doubled, wrong;

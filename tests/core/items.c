@@ -65,10 +65,9 @@ parcel_add_object(parcel *parcel, uint32_t id, uint64_t object)
 void
 parcel_add_block(parcel *parcel, pn_domain *domain, uint32_t id, uint64_t block, uint64_t length)
 {
-    pn_record *record =
-        append(parcel, (pn_record){.value = sizeof(pn_block_ref) + sizeof(id),
-                                   .kind = PN_RECORD_BYTES,
-                                   .flags = PN_RECORD_BLOCK});
+    pn_record *record = append(parcel, (pn_record){.value = sizeof(pn_block_ref) + sizeof(id),
+                                                   .kind = PN_RECORD_BYTES,
+                                                   .flags = PN_RECORD_BLOCK});
     pn_block_ref *ref = (pn_block_ref *)(record + 1);
     *ref = (pn_block_ref){.offset = block, .length = length};
     memcpy(ref + 1, &id, sizeof(id));
@@ -158,8 +157,7 @@ pn_status
 get_one(pn_ring *ring, void *room, size_t size, int64_t deadline, uint32_t *id)
 {
     pn_sink sink = {.bytes = room, .capacity = size, .limit = 1};
-    pn_status status =
-        deadline ? pn_ring_get(ring, &sink, deadline) : pn_ring_try_get(ring, &sink);
+    pn_status status = deadline ? pn_ring_get(ring, &sink, deadline) : pn_ring_try_get(ring, &sink);
     if (sink.on_heap) {
         abort(); /* the caller's room was too small */
     }

@@ -105,9 +105,8 @@ static void
 op_alloc(world *world)
 {
     uint64_t offset;
-    atomic_store(&world->stage->status,
-                 pn_heap_alloc(world->domain, world->scenario->b * PN_PAGE, PN_BLOCK_PAYLOAD, 0,
-                               &offset));
+    atomic_store(&world->stage->status, pn_heap_alloc(world->domain, world->scenario->b * PN_PAGE,
+                                                      PN_BLOCK_PAYLOAD, 0, &offset));
 }
 
 static void
@@ -247,7 +246,8 @@ survive_domain(world *world)
     }
 }
 
-#define USED_AFTER .survive = survive_domain, .cast = {COMING(use_domain, 0, 0), COMING(use_domain, 0, 0)}
+#define USED_AFTER                                                                                 \
+    .survive = survive_domain, .cast = {COMING(use_domain, 0, 0), COMING(use_domain, 0, 0)}
 
 const scenario heap_scenarios[] = {
     {.name = "heap: alloc of a fresh block",

@@ -54,8 +54,8 @@ open_world(world *world, const scenario *scenario, uint32_t point)
 {
     static const uint8_t uuid[16] = "stepkill";
     memset(shared_stage, 0, sizeof(*shared_stage));
-    *world = (struct world){.scenario = scenario, .stage = shared_stage, .point = point,
-                            .patience = PATIENCE_NS};
+    *world = (struct world){
+        .scenario = scenario, .stage = shared_stage, .point = point, .patience = PATIENCE_NS};
     if (scenario->must_show != NULL) {
         world->patience = PATIENCE_NS / 6;
     }
@@ -201,8 +201,7 @@ note_change(world *world, void *context)
     bool counts = changed || is_call || watch->was_call;
     pn_lock *(*lock)(struct world *) = world->scenario->dies_with;
     if (lock != NULL && watch->is_first) {
-        counts = changed &&
-                 (atomic_load(&lock(world)->word) & PN_OWNER) == (uint32_t)world->victim;
+        counts = changed && (atomic_load(&lock(world)->word) & PN_OWNER) == (uint32_t)world->victim;
     }
     watch->event++;
     watch->was_call = is_call;
@@ -285,8 +284,8 @@ run_point(const scenario *scenario, uint32_t point, uint32_t first_point, tally 
     if (scenario->at_start != NULL) {
         scenario->at_start(&world);
     }
-    bool over = scenario->sampled ? step_changes(&world, point)
-                                  : step_many(&world, point, NULL, NULL);
+    bool over =
+        scenario->sampled ? step_changes(&world, point) : step_many(&world, point, NULL, NULL);
     if (scenario->meet) {
         stop_and_go_on(&world);
     } else {
@@ -399,8 +398,8 @@ start(job *job)
     job->pid = fork();
     if (job->pid == 0) {
         setpgid(0, 0);
-        shared_stage = mmap(NULL, sizeof(stage), PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        shared_stage =
+            mmap(NULL, sizeof(stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         stepper_begin();
         run_scenario(job->scenario, job->tally);
         exit(0);
@@ -508,10 +507,11 @@ main(int argc, char **argv)
     }
     pn_platform_init();
     if (!pn_platform.robust_list || !pn_platform.pending_wake || !pn_platform.waitv) {
-        printf("stepkill: this kernel lacks robust lists or futex_waitv: late wakes are expected\n");
+        printf(
+            "stepkill: this kernel lacks robust lists or futex_waitv: late wakes are expected\n");
     }
-    tally *tallies = mmap(NULL, sizeof(tally) * 128, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    tally *tallies =
+        mmap(NULL, sizeof(tally) * 128, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int count = 0;
     for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
         for (const scenario *s = lists[list]; s->name != NULL; s++) {

@@ -13,8 +13,8 @@ extern const scenario ring_scenarios[], segment_scenarios[], shut_scenarios[], b
 #define RING_RULES .at_stop = ring_at_stop, .survive = ring_survive
 
 /* Roles of ring scenarios. */
-void produce(world *world, actor *me);  /* ids first, first + 1, ...: `count` of them */
-void consume(world *world, actor *me);  /* until the ring is shut */
+void produce(world *world, actor *me);      /* ids first, first + 1, ...: `count` of them */
+void consume(world *world, actor *me);      /* until the ring is shut */
 void consume_some(world *world, actor *me); /* `count` items */
 
 /* Preparing the ring: its limit, and the items that are in. */

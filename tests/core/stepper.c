@@ -30,7 +30,8 @@ void
 stepper_begin(void)
 {
     struct sigaction action = {.sa_handler = tick};
-    struct itimerval every = {.it_interval = {.tv_usec = TICK_US}, .it_value = {.tv_usec = TICK_US}};
+    struct itimerval every = {.it_interval = {.tv_usec = TICK_US},
+                              .it_value = {.tv_usec = TICK_US}};
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &every, NULL);
 }

@@ -57,8 +57,9 @@ many_objects_fill_several_slabs(void)
     uint64_t offsets[MANY];
     uint32_t generation;
     for (int i = 0; i < MANY; i++) {
-        pn_status status = i % 3 ? pn_object_new(domain, PN_OBJECT_LOCK, "", &offsets[i], &generation)
-                                 : pn_ring_new(domain, "", 0, 0, &offsets[i], &generation);
+        pn_status status = i % 3
+                               ? pn_object_new(domain, PN_OBJECT_LOCK, "", &offsets[i], &generation)
+                               : pn_ring_new(domain, "", 0, 0, &offsets[i], &generation);
         CHECK(status == PN_OK);
     }
     CHECK(count_objects(domain) == MANY);
@@ -162,9 +163,8 @@ objects_of_the_dead_are_swept(void)
     pn_domain *domain = make_domain(0);
     uint64_t offset;
     uint32_t generation;
-    IN_DEAD_PROCESS(CHECK(pn_ring_new(domain, "", 0, 0, &offset, &generation) == PN_OK);
-                    CHECK(pn_object_new(domain, PN_OBJECT_LOCK, "", &offset, &generation) ==
-                          PN_OK));
+    IN_DEAD_PROCESS(CHECK(pn_ring_new(domain, "", 0, 0, &offset, &generation) == PN_OK); CHECK(
+                        pn_object_new(domain, PN_OBJECT_LOCK, "", &offset, &generation) == PN_OK));
     CHECK(count_objects(domain) == 2);
     CHECK(pn_sweep(domain) == 1);
     CHECK(count_objects(domain) == 0);

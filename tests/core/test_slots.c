@@ -86,10 +86,9 @@ a_dead_child_leaves_nothing(void)
 {
     pn_domain *domain = make_domain(0);
     uint64_t block;
-    IN_DEAD_PROCESS(
-        CHECK(pn_heap_alloc(domain, 99999, PN_BLOCK_PAYLOAD, 0, &block) == PN_OK);
-        CHECK(pn_heap_alloc(domain, 1, PN_BLOCK_REPORT, 0, &block) == PN_OK);
-        CHECK(pn_wait_begin(domain, 8192, PN_WAIT_LOCK) != NULL));
+    IN_DEAD_PROCESS(CHECK(pn_heap_alloc(domain, 99999, PN_BLOCK_PAYLOAD, 0, &block) == PN_OK);
+                    CHECK(pn_heap_alloc(domain, 1, PN_BLOCK_REPORT, 0, &block) == PN_OK);
+                    CHECK(pn_wait_begin(domain, 8192, PN_WAIT_LOCK) != NULL));
     CHECK(count_slots(domain) == 2);
     CHECK(pn_wait_count(domain, 8192) == 1);
     CHECK(pn_sweep(domain) == 1);
@@ -107,8 +106,7 @@ the_domain_lock_of_a_dead_process_is_repaired(void)
     uint64_t block;
     IN_DEAD_PROCESS(CHECK(pn_heap_alloc(domain, 9999, PN_BLOCK_PAYLOAD, 0, &block) == PN_OK);
                     CHECK(pn_domain_enter(domain) == PN_OK);
-                    atomic_store(&domain->header->committed, 1);
-                    domain->header->hint[3] = 1);
+                    atomic_store(&domain->header->committed, 1); domain->header->hint[3] = 1);
     CHECK(pn_sweep(domain) == 1);
     CHECK_SOUND(audit_domain(domain));
     pn_domain_close(domain);
