@@ -30,7 +30,7 @@
 
 #define RUN(test)                                                                                  \
     do {                                                                                           \
-        alarm(60); /* a watchdog, not a measure */                                                 \
+        alarm(120); /* a watchdog, not a measure */                                                \
         test();                                                                                    \
         printf("ok %s\n", #test);                                                                  \
     } while (0)
