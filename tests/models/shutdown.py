@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from tests.models._cell import NOW, Queue, Worker
 from tests.models._engine import Run, main
-from tests.models._queue import NOW, Queue, Ring, Worker
+from tests.models._queue import Ring
 
 
 class Shutdown(Ring):
