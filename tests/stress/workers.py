@@ -44,10 +44,8 @@ def make(rng: random.Random, identity: int) -> Any:
         return (identity, "x" * rng.randrange(40), 1.5, None)
     if form < 0.75:
         return Note(identity)
-    if form < 0.92:
-        length = rng.randrange(9, 3000)
-    else:  # its bytes go into a block of the heap
-        length = rng.randrange(20 << 10, 100 << 10)
+    # The large ones go into blocks of the heap.
+    length = rng.randrange(9, 3000) if form < 0.92 else rng.randrange(20 << 10, 100 << 10)
     return identity.to_bytes(8, "little") + PATTERN[8:length]
 
 
