@@ -123,8 +123,10 @@ while not domain.guardian()[0]:
 print(start(), flush=True)  # this one rings
 first = domain.guardian()[0]
 with open(f"/proc/{first}/task/{first}/children") as file:
-    deputies = file.read().split()
-for pid in [*map(int, deputies), first]:
+    both = [first, *map(int, file.read().split())]
+for pid in both:
+    os.kill(pid, signal.SIGSTOP)  # nobody takes anybody's place
+for pid in both:
     os.kill(pid, signal.SIGKILL)
     while os.path.exists(f"/proc/{pid}/fd/0"):
         time.sleep(0.001)
