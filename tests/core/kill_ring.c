@@ -53,7 +53,6 @@ receive(world *world, actor *me, const pn_record *record)
     }
     uint64_t object = item_object(record);
     if (object != 0) {
-        pn_object_retain(world->domain, object);
         ACTOR_CHECK(me, pn_object_valid(world->domain, object));
         pn_object_drop(world->domain, object);
     }
