@@ -162,6 +162,7 @@ const scenario block_scenarios[] = {
      RING_RULES},
     {.name = "get of a block",
      .build = build_blocks,
+     .sampled = true,
      .operation = op_get_block,
      .cast = {COMING(consume, 0, 0), COMING(produce, 301, 2)},
      RING_RULES},
