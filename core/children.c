@@ -461,7 +461,7 @@ install_fork_handlers(void)
 /* ---- children ------------------------------------------------------------------- */
 
 pn_child *
-pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid)
+pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid, int64_t started)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_fork_handlers);
@@ -475,7 +475,7 @@ pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid)
     child->domain = domain;
     child->slot = slot;
     child->generation = generation;
-    child->started = pn_now();
+    child->started = started;
     child->references = 2;
     child->oom_kills = oom_kills();
     pthread_mutex_lock(&janitor.mutex);

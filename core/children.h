@@ -29,7 +29,7 @@ typedef struct pn_child {
     int pidfd;    /* readable from the end of the child on; -1: it was gone before we looked */
     pn_domain *domain;
     uint32_t slot, generation;
-    int64_t started; /* pn_now() */
+    int64_t started; /* pn_now() just before it was forked */
     /* under the mutex of children.c */
     unsigned references; /* the creator's, and the janitor's list's */
     struct pn_child *next;
@@ -50,7 +50,8 @@ typedef struct pn_child {
 } pn_child;
 
 /* Watch a child of this process from now on. NULL: no memory. */
-pn_child *pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid);
+pn_child *pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid,
+                         int64_t started);
 /* Has it ended? Reaps it if so. False in any process but its parent. */
 bool pn_child_look(pn_child *child);
 /* Sleep until it has ended or `until` (pn_now()) is there: PN_OK, PN_TIMEOUT, PN_INTERRUPTED; PN_STALE in

@@ -53,8 +53,9 @@ typedef struct {
     uint64_t table_committed; /* bytes of the block table that are allocated */
     pn_word64 committed;      /* bytes of allocated space; recomputed after a death */
     pn_word64 warm;           /* bytes of FREE blocks that kept their pages */
-    uint64_t hint[PN_HINTS];  /* no FREE block of size class k or more below page hint[k] */
-    int64_t last_sweep;
+    /* No FREE block of size class k or more below page hint[k], at which a block begins. */
+    uint64_t hint[PN_HINTS];
+    _Atomic int64_t last_sweep; /* a hint */
 } pn_header;
 
 _Static_assert(offsetof(pn_header, lock) == 128, "domain layout is shared between processes");

@@ -45,16 +45,16 @@ pn_futex_wait(pn_word *word, uint32_t expected, int64_t until)
 }
 
 int
-pn_futex_wait_each(const pn_watch *watches, uint32_t count, int64_t until)
+pn_futex_wait_any(const pn_watch *watches, int count, int64_t until)
 {
     if (!pn_platform.waitv) {
         return pn_futex_wait(watches[0].word, watches[0].expected, until);
     }
-    struct waitv waits[PN_WATCHES] = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        waits[i].value = watches[i].expected;
-        waits[i].address = (uintptr_t)watches[i].word;
-        waits[i].flags = FUTEX2_SIZE_U32;
+    struct waitv waits[PN_WATCHES] = {{0}};
+    for (int i = 0; i < count; i++) {
+        waits[i] = (struct waitv){.value = watches[i].expected,
+                                  .address = (uintptr_t)watches[i].word,
+                                  .flags = FUTEX2_SIZE_U32};
     }
     struct timespec at;
     long woken = syscall(SYS_futex_waitv, waits, count, 0, absolute(until, &at), CLOCK_MONOTONIC);

@@ -14,11 +14,11 @@ typedef struct {
     uint32_t expected;
 } pn_watch;
 
-#define PN_WATCHES 3u
+#define PN_WATCHES 3
 
-/* Sleep while each of at most PN_WATCHES words has the value expected of it. Without
- * futex_waitv only the first is watched, so the caller's slice must be short. */
-int pn_futex_wait_each(const pn_watch *watches, uint32_t count, int64_t until);
+/* Sleep while all words have the values expected of them. Without futex_waitv
+ * only the first is watched, so the caller's slice must be short. */
+int pn_futex_wait_any(const pn_watch *watches, int count, int64_t until);
 
 /* Wake up to n sleepers; how many were woken. */
 int pn_futex_wake(pn_word *word, int n);

@@ -294,14 +294,13 @@ void
 pn_ledger_bury(pn_lock *lock, uint32_t slot)
 {
     pn_thread *self = pn_self();
-    pending_lock(self, lock);
+    pending_lock(self, lock); /* dead after the exchange: the kernel wakes instead */
     uint32_t seen = atomic_load(&lock->word);
-    bool buried = false;
-    while (!buried && (seen & PN_OWNER) == (PN_LEDGER | slot)) {
-        buried = atomic_compare_exchange_weak(&lock->word, &seen, (seen & PN_WAITERS) | PN_DIED);
-    }
-    if (buried) {
-        pn_futex_wake(&lock->word, 1);
+    while ((seen & PN_OWNER) == (PN_LEDGER | slot)) {
+        if (atomic_compare_exchange_weak(&lock->word, &seen, (seen & PN_WAITERS) | PN_DIED)) {
+            pn_futex_wake(&lock->word, 1);
+            break;
+        }
     }
     pn_pending_clear(self);
 }

@@ -33,8 +33,9 @@ static void
 set_bit(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
     pn_object *object = pn_at(domain, offset);
-    atomic_fetch_add(&object->moves, 1);
+    /* In this order: who reads the new `moves` finds the bit, or it was given up again. */
     atomic_fetch_or(&object->holders[slot / 64], UINT64_C(1) << slot % 64);
+    atomic_fetch_add(&object->moves, 1);
 }
 
 /* True if the process had no reference before. */
@@ -127,7 +128,9 @@ pn_object_drop(pn_domain *domain, uint64_t offset)
 void
 pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
-    set_bit(domain, offset, slot);
+    if (slot != PN_SLOTS) { /* a process that found the table full has no bit */
+        set_bit(domain, offset, slot);
+    }
 }
 
 void
@@ -312,7 +315,7 @@ pn_object_collect(pn_domain *domain, uint64_t offset)
         return false; /* the cell is linked into the list of a thread that lives */
     }
     uint32_t moves = atomic_load(&object->moves);
-    if (has_holder(object) || pn_ring_any_names_object(domain, offset) || has_holder(object) ||
+    if (has_holder(object) || pn_ring_any_names_object(domain, offset) ||
         atomic_load(&object->moves) != moves) {
         return false;
     }

@@ -4,7 +4,9 @@
 #include "ring.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,20 +201,21 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
     pn_pending_clear(self);
 }
 
+/* Is there no room, or (`may_shrink`) is the queue empty and its segment large? */
 static bool
-segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed)
+segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed, bool may_shrink)
 {
-    if (ring->put.capacity >= SHRINK_FROM) {
-        /* Whether it is empty by now: an old look would keep what a spike has left. */
-        ring->head_seen = atomic_load_explicit(&ring->cell->head, memory_order_acquire);
-    }
+    may_shrink = may_shrink && ring->put.capacity >= SHRINK_FROM;
     uint64_t head = ring->head_seen;
+    if (may_shrink) { /* an old look at head never says that the queue is empty */
+        head = atomic_load_explicit(&ring->cell->head, memory_order_acquire); /* [take commit] */
+    }
     for (int look = 0; look < 2; look++) {
         uint64_t used = number_of(head) == number_of(tail) ? tail - head : tail & BYTE_MASK;
         bool is_empty = used == 0 && number_of(head) == number_of(tail);
         bool too_far = (tail & BYTE_MASK) > BYTE_LIMIT;
         if (used + needed + JUMP_ROOM <= ring->put.capacity && !too_far &&
-            !(is_empty && ring->put.capacity >= SHRINK_FROM)) {
+            !(is_empty && may_shrink)) {
             return false;
         }
         head = atomic_load_explicit(&ring->cell->head, memory_order_acquire); /* [take commit] */
@@ -223,7 +226,7 @@ segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed)
 
 /* With tail_lock held; leaves it held. */
 static pn_status
-put_locked(pn_ring *ring, const pn_batch *batch)
+put_locked(pn_ring *ring, const pn_batch *batch, bool may_shrink)
 {
     pn_ring_cell *cell = ring->cell;
     if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0) {
@@ -240,7 +243,7 @@ put_locked(pn_ring *ring, const pn_batch *batch)
     uint64_t at = tail & ring->put.mask;
     uint64_t to_end = ring->put.capacity - at;
     uint64_t pad = batch->length + JUMP_ROOM > to_end ? to_end : 0;
-    if (segment_is_wanted(ring, tail, batch->length + pad)) {
+    if (segment_is_wanted(ring, tail, batch->length + pad, may_shrink)) {
         return PN_NEED_SEGMENT;
     }
     if (pad != 0) {
@@ -270,13 +273,13 @@ jump(pn_ring *ring, uint64_t block, uint64_t capacity, const pn_batch *batch)
     }
     uint64_t to_end = ring->put.capacity - (tail & ring->put.mask);
     uint64_t pad = batch->length + JUMP_ROOM > to_end ? to_end : 0;
-    if (!segment_is_wanted(ring, tail, batch->length + pad)) {
+    if (!segment_is_wanted(ring, tail, batch->length + pad, true)) {
         return false; /* somebody else did it meanwhile, or room came */
     }
     uint64_t number = (number_of(tail) + 1) & NUMBER_MASK;
     uint64_t live = (number - number_of(ring->head_seen)) & NUMBER_MASK;
     if (live >= PN_RING_SEGMENTS) {
-        return false; /* 32 segments, each twice the last: more than any memory */
+        return false; /* filled up meanwhile: grow says so */
     }
     pn_segment *next = segment_of(cell, number);
     atomic_store_explicit(&next->block, block, memory_order_relaxed);
@@ -295,6 +298,12 @@ grow(pn_ring *ring, const pn_batch *batch)
     pn_ring_cell *cell = ring->cell;
     uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_acquire);
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_acquire);
+    if (((number_of(tail) + 1 - number_of(head)) & NUMBER_MASK) >= PN_RING_SEGMENTS) {
+        /* Each is twice the last, up to 1 GiB. */
+        snprintf(ring->domain->limit, sizeof(ring->domain->limit), "%u segments of a queue",
+                 PN_RING_SEGMENTS);
+        return PN_NO_MEMORY;
+    }
     uint64_t capacity = atomic_load(&segment_of(cell, number_of(tail))->capacity) * 2;
     if (head == tail) {
         capacity = PN_RING_FIRST;
@@ -320,21 +329,34 @@ grow(pn_ring *ring, const pn_batch *batch)
     return status;
 }
 
+/* PN_NEED_SEGMENT: try the put again. To give a large segment back is a wish: when memory
+ * has ended, a put that has room stays in it. */
+static pn_status
+grow_or_stay(pn_ring *ring, const pn_batch *batch, bool *may_shrink)
+{
+    pn_status status = grow(ring, batch);
+    if (status == PN_NO_MEMORY && *may_shrink) {
+        *may_shrink = false;
+        return PN_NEED_SEGMENT;
+    }
+    return status == PN_OK ? PN_NEED_SEGMENT : status;
+}
+
 pn_status
 pn_ring_try_put(pn_ring *ring, const pn_batch *batch)
 {
+    bool may_shrink = true;
     for (;;) {
         pn_status status = pn_lock_try(&ring->cell->tail_lock);
         if (status != PN_OK && status != PN_OWNER_DIED) {
             return status;
         }
-        status = put_locked(ring, batch);
+        status = put_locked(ring, batch, may_shrink);
         pn_lock_release(&ring->cell->tail_lock);
-        if (status != PN_NEED_SEGMENT) {
-            return status;
+        if (status == PN_NEED_SEGMENT) {
+            status = grow_or_stay(ring, batch, &may_shrink);
         }
-        status = grow(ring, batch);
-        if (status != PN_OK) {
+        if (status != PN_NEED_SEGMENT) {
             return status;
         }
     }
@@ -383,7 +405,9 @@ block_of(const pn_record *record)
 }
 
 /* Before the take: from here on this process answers for what the record names, so
- * that there is no instant at which neither the ring nor a process does. */
+ * that there is no instant at which neither the ring nor a process does. A reference
+ * of its own for each object, so that no other thread gives up the bit meanwhile; whoever
+ * decodes the record drops it. */
 static void
 answer_for(pn_ring *ring, const pn_record *record)
 {
@@ -394,7 +418,7 @@ answer_for(pn_ring *ring, const pn_record *record)
     }
     const pn_block_ref *ref = block_of(record);
     if (ref != NULL) {
-        atomic_store(&pn_block_at(domain, ref->offset)->owner,
+        atomic_store(&pn_block_at(domain, ref->offset)->owner, /* [answer] */
                      pn_owner_word(domain->slot, domain->generation));
     }
 }
@@ -547,6 +571,7 @@ typedef struct {
 static pn_status
 attempt(sleep_side *side, int64_t deadline)
 {
+    bool may_shrink = true;
     for (;;) {
         pn_status status =
             pn_lock_wait(side->end_lock, deadline, pn_slot_owner_alive, side->ring->domain);
@@ -556,13 +581,12 @@ attempt(sleep_side *side, int64_t deadline)
         if (side->sink != NULL) {
             return get_and_unlock(side->ring, side->sink);
         }
-        status = put_locked(side->ring, side->batch);
+        status = put_locked(side->ring, side->batch, may_shrink);
         pn_lock_release(side->end_lock);
-        if (status != PN_NEED_SEGMENT) {
-            return status;
+        if (status == PN_NEED_SEGMENT) {
+            status = grow_or_stay(side->ring, side->batch, &may_shrink);
         }
-        status = grow(side->ring, side->batch);
-        if (status != PN_OK) {
+        if (status != PN_NEED_SEGMENT) {
             return status;
         }
     }
@@ -623,7 +647,7 @@ sleep_once(sleep_side *side, int64_t deadline)
     int64_t until = deadline < slice_end ? deadline : slice_end;
     pn_watch watches[] = {
         {side->sleeper, PN_WAITERS}, {low_half(side->watched), seen}, {&side->ring->cell->shut, 0}};
-    int result = pn_futex_wait_each(watches, 3, until);
+    int result = pn_futex_wait_any(watches, 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
     }
@@ -651,6 +675,10 @@ lead(sleep_side *side, int64_t deadline)
             status = side->wanting;
         }
     } while (status == side->wanting);
+    if (status == PN_SHUT_DOWN) {
+        /* [shut] whoever shut it may have died, and the kernel wakes only one. */
+        pn_futex_wake(&side->ring->cell->shut, INT_MAX);
+    }
     pn_lock_release(side->lead);
     return status;
 }
@@ -708,15 +736,18 @@ pn_ring_shut(pn_ring *ring, bool now)
 {
     pn_ring_cell *cell = ring->cell;
     pn_thread *self = pn_self();
-    pn_status status = pn_lock_enter(&cell->tail_lock, pn_slot_owner_alive, ring->domain);
-    /* Both leaders sleep on `shut` too: whoever of them we leave asleep, the kernel wakes. */
+    bool locked = false;
+    if (!now) {
+        /* Between puts, not beside one: a consumer that finds the queue empty and shut
+         * goes for good, so no item may be committed after that. */
+        pn_status status = pn_lock_enter(&cell->tail_lock, pn_slot_owner_alive, ring->domain);
+        locked = status == PN_OK || status == PN_OWNER_DIED;
+    }
     pn_pending_wake(self, &cell->shut);
     atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0)); /* [shut] */
-    pn_fence_after_exchange();
-    wake_leader(&cell->not_empty);
-    wake_leader(&cell->not_full);
+    pn_futex_wake(&cell->shut, INT_MAX);
     pn_pending_clear(self);
-    if (status == PN_OK || status == PN_OWNER_DIED) {
+    if (locked) {
         pn_lock_release(&cell->tail_lock);
     }
 }
@@ -870,6 +901,10 @@ pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block)
 void
 pn_ring_discard(pn_domain *domain, uint64_t ring)
 {
+    /* Empty first: if we die before the cell is freed, nobody may walk its freed blocks. */
+    pn_ring_cell *cell = pn_at(domain, ring);
+    atomic_store(&cell->head, atomic_load(&cell->tail));
+    atomic_store(&cell->last_handles, 0);
     pn_block *block;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
          at = pn_heap_next(domain, at, &block)) {

@@ -21,9 +21,9 @@
  *   a sleeping leader is woken by whoever clears its word, or by the kernel if the
  *   one who should have done it died in between (list_op_pending)
  * The leader sleeps on three words, because a wake by the kernel changes none:
- * `not_empty`; the low half of tail, which the commit itself changes; and `shut`.
- * `shut` is written under tail_lock and read before tail: who sees it and then an
- * empty ring has seen the last put.
+ * `not_empty`, the low half of tail, which the commit itself changes, and `shut`.
+ * `shut` is written under tail_lock (but for PN_SHUT_NOW) and read before tail: who sees
+ * it and then an empty ring has seen the last put.
  *
  * Records, 8-byte aligned: {u32 value, u8 kind, u8 flags, u16 0} [payload].
  */
@@ -120,9 +120,9 @@ _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell
                    offsetof(pn_ring_cell, segment) == 768,
                "ring layout is shared between processes");
 
-/* Above the owner's bits, so that list_op_pending may be aimed at the word. */
-#define PN_SHUT 0x40000000u
-#define PN_SHUT_NOW 0x80000000u
+/* High bits: the kernel wakes a word's sleeper for the dead only if its low 30 bits are 0. */
+#define PN_SHUT 0x80000000u
+#define PN_SHUT_NOW 0x40000000u
 
 /* This process's view of one end: the segment that it is in. */
 typedef struct {
@@ -174,7 +174,8 @@ pn_status pn_ring_get(pn_ring *ring, pn_sink *sink, int64_t deadline);
 
 uint64_t pn_ring_count(pn_ring *ring);
 uint64_t pn_ring_bytes(pn_ring *ring);
-/* Nothing more may be put; with `now`, nothing more be taken either. */
+/* Nothing more may be put; with `now`, nothing more be taken either. Without `now` it
+ * waits for a put that is under way, which may belong to a stopped process. */
 void pn_ring_shut(pn_ring *ring, bool now);
 
 static inline uint64_t

@@ -14,9 +14,11 @@
 #include "heap.h"
 #include "sweep.h"
 
-/* A line whose process never told its pid (a standard-library child that died while
- * starting) is given up after this long. */
+/* A line whose process has not told its pid is given up after so long: twice if the parent is
+ * still there; soon if it is not and the child, if it was ever forked, takes its line at once
+ * (one of the standard library's does so when it unpickles its arguments). */
 #define STARTING_LIMIT_NS (60 * 1000000000LL)
+#define ORPHAN_LIMIT_NS (1 * 1000000000LL)
 
 /* Start time of a pid, 0 if it is gone or a zombie, and where its stack begins: 0 if that
  * is a secret, as after exec of a setuid program. */
@@ -268,6 +270,16 @@ pn_slot_awaited(pn_domain *domain, uint32_t index)
            slot_parent_alive(domain, slot);
 }
 
+/* Reserved, not begun: alive as long as somebody may still begin it. */
+static bool
+may_begin(pn_domain *domain, pn_slot *slot)
+{
+    int64_t limit =
+        atomic_load(&slot->flags) & PN_SLOT_FOREIGN ? STARTING_LIMIT_NS : ORPHAN_LIMIT_NS;
+    int64_t age = pn_now() - slot->reserved_at;
+    return age < limit || (age < 2 * STARTING_LIMIT_NS && slot_parent_alive(domain, slot));
+}
+
 bool
 pn_slot_alive(pn_domain *domain, uint32_t index)
 {
@@ -278,10 +290,7 @@ pn_slot_alive(pn_domain *domain, uint32_t index)
     }
     uint32_t pid = atomic_load(&slot->pid);
     if (pid == 0) {
-        /* Reserved, not begun: alive as long as somebody may still begin it. */
-        return pn_now() - slot->reserved_at < STARTING_LIMIT_NS ||
-               (pn_now() - slot->reserved_at < 2 * STARTING_LIMIT_NS &&
-                slot_parent_alive(domain, slot));
+        return may_begin(domain, slot);
     }
     uint64_t stack = 0, start = look_at(pid, &stack);
     uint64_t known = atomic_load(&slot->start_time), known_stack = atomic_load(&slot->stack);

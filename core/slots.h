@@ -36,7 +36,7 @@ typedef struct pn_slot {
     pn_word parent_generation;
     pn_word64 report; /* offset of the block with the child's last words, 0: none */
     pn_word64 puts, gets, sleeps;
-    int64_t reserved_at; /* ns; STARTING without pid is given up after a while */
+    int64_t reserved_at; /* ns, or when it was forked; without pid it is given up after a while */
     char name[64];
     pn_word64 stack; /* address that the kernel tells; 0: not known */
     uint8_t pad[256 - 144];

@@ -27,8 +27,10 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
         }
         uint64_t ring = atomic_load(&block->queue);
         pn_named named = ring == 0 ? PN_NAMED_NO : pn_ring_names_block(domain, ring, at);
-        if (named == PN_NAMED_NO && atomic_load(&block->owner) == owner) {
-            /* A taker makes itself the owner first: nobody took it while we looked. */
+        if (atomic_load(&block->owner) != owner) {
+            continue; /* [answer] not named, because it was taken meanwhile */
+        }
+        if (named == PN_NAMED_NO) {
             pn_heap_free_locked(domain, at);
         } else if (named == PN_NAMED_YES) {
             uint64_t dead = owner; /* unless a taker has just made itself the owner */
@@ -191,8 +193,9 @@ void
 pn_sweep_sometimes(pn_domain *domain)
 {
     int64_t now = pn_now();
-    if (now - domain->header->last_sweep > SWEEP_EVERY_NS) {
-        domain->header->last_sweep = now;
+    _Atomic int64_t *last = &domain->header->last_sweep;
+    if (now - atomic_load_explicit(last, memory_order_relaxed) > SWEEP_EVERY_NS) {
+        atomic_store_explicit(last, now, memory_order_relaxed);
         pn_sweep(domain);
     }
 }

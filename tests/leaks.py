@@ -41,7 +41,7 @@ class Snapshot:
         news += [f"process in a slot {slot}" for slot in sorted(self.slots - before.slots)]
         more = (self.descriptors - before.descriptors).items()
         news += [f"{count} open descriptor(s) on {target}" for target, count in sorted(more)]
-        news += [f"/dev/shm/{name}" for name in sorted(self.shared_memory - before.shared_memory)]
+        news += [f"/dev/shm/{name}" for name in sorted(self.shared_memory - before.shared_memory) if not is_used(name)]
         news += [f"thread {thread.name!r}" for thread in self.threads - before.threads]
         return news
 
@@ -52,7 +52,7 @@ def snapshot() -> Snapshot:
         children=frozenset(children()),
         slots=frozenset(slots()),
         descriptors=Counter(descriptors()),
-        shared_memory=frozenset(os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ()),
+        shared_memory=frozenset(shared_memory()),
         threads=frozenset(t for t in threading.enumerate() if not t.daemon),
     )
 
@@ -87,6 +87,13 @@ def slots() -> Iterator[str]:
             yield f"{index}.{generation} {name!r} pid {pid}"
 
 
+def shared_memory() -> Iterator[str]:
+    """Yield the names in /dev/shm, which all programs of the machine see: not what another run of our tests leaks."""
+    for name in os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ():
+        if not name.startswith("leak-") or name == f"leak-{os.getpid()}":
+            yield name
+
+
 def descriptors() -> Iterator[str]:
     """Yield what each open descriptor stands for, without inode numbers: a replaced pipe is no leak."""
     kept = stdlib_helpers() | guardian_descriptors()
@@ -97,6 +104,25 @@ def descriptors() -> Iterator[str]:
             continue  # the descriptor of the listing itself
         if fd not in kept and "memfd:procession" not in target and not target.startswith("/dev/shm/pym-"):
             yield target.partition(":[")[0] if target[0] != "/" else target
+
+
+def is_used(name: str) -> bool:
+    """Does another program, which runs beside the tests, use this entry of /dev/shm?
+
+    Told by the inode: a semaphore is mapped under the name that it had before it got its own.
+    """
+    try:
+        inode = os.stat(f"/dev/shm/{name}").st_ino
+    except FileNotFoundError:
+        return True
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+                if int(pid) != os.getpid() and f" {inode} " in file.read():
+                    return True
+        except OSError:
+            continue  # it has ended, or is not ours to look into
+    return False
 
 
 def guardian_descriptors() -> set[int | None]:

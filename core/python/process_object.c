@@ -14,18 +14,21 @@ typedef struct {
     pn_child *child;
 } ChildObject;
 
-PyDoc_STRVAR(child_doc, "Child(domain, slot, generation, pid)\n--\n\n"
-                        "A child of this process, watched by the janitor from now on.");
+PyDoc_STRVAR(child_doc,
+             "Child(domain, slot, generation, pid, started_ns)\n--\n\n"
+             "A child of this process, watched by the janitor from now on. `started_ns`: "
+             "time.monotonic_ns() just before it was forked.");
 
 static PyObject *
 child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"domain", "slot", "generation", "pid", NULL};
+    static char *names[] = {"domain", "slot", "generation", "pid", "started_ns", NULL};
     PyObject *domain_object;
     unsigned int slot, generation;
     int pid;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OIIi", names, &domain_object, &slot,
-                                     &generation, &pid)) {
+    long long started;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OIIiL", names, &domain_object, &slot,
+                                     &generation, &pid, &started)) {
         return NULL;
     }
     if (slot >= PN_SLOTS || pid <= 0) {
@@ -40,7 +43,7 @@ child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     Py_BEGIN_ALLOW_THREADS
     pn_slot_set_pid(domain->domain, slot, generation, (uint32_t)pid);
-    self->child = pn_child_watch(domain->domain, slot, generation, pid);
+    self->child = pn_child_watch(domain->domain, slot, generation, pid, started);
     Py_END_ALLOW_THREADS
     if (self->child == NULL) {
         Py_DECREF(self);

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from procession import _core
+
 WATCHDOG = 20.0  # seconds; a test that waits longer for a condition has failed
 
 
@@ -36,18 +38,12 @@ def is_gone(pid: int) -> bool:
 
 
 def guardian_of(pid: int) -> int | None:
-    """Return the pid of the guardian that a root process's domain has."""
-    for other in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{other}/cmdline", "rb") as file:
-                if b"guardian.py" not in file.read():
-                    continue
-            ours = os.stat(f"/proc/{other}/fd/3").st_ino
-            mine = {os.stat(f"/proc/{pid}/fd/{fd}").st_ino for fd in domain_descriptors(pid)}
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-        if ours in mine:
-            return int(other)
+    """Return the pid of the guardian that a root process's domain has, None while there is none that lives."""
+    for fd in domain_descriptors(pid):
+        domain = _core.Domain.watch(os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC))
+        guardian, _, _ = domain.guardian()
+        if guardian and not is_gone(guardian):
+            return guardian
     return None
 
 

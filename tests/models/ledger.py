@@ -185,7 +185,7 @@ RUNS = [
     Run("3 users, 1 kill", Ledger(roles=USERS, kills=1), quick=True),
     Run("2 users, 2 rounds, 1 kill", Ledger(roles=USERS[1:], rounds=2, kills=1), quick=True),
     Run("2 users, borrower, helper, 1 kill", Ledger(roles=LENT, kills=1), quick=True),
-    Run("2 users, borrower, helper, 2 kills", Ledger(roles=LENT, kills=2), quick=True),
+    Run("2 users, borrower, helper, 2 kills", Ledger(roles=LENT, kills=2)),
     Run("4 users, 2 kills, with slices", Ledger(roles=("user", *USERS), kills=2, with_net=True)),
     Run("3 users, two janitors, 2 kills", Ledger(roles=TWO_JANITORS, kills=2)),
     Run("2 users, two janitors, 2 kills", Ledger(roles=TWO_JANITORS[1:], kills=2), quick=True),
@@ -193,7 +193,7 @@ RUNS = [
     Run("without list_op_pending in release", Ledger(kills=1, without={"pending in release"}), quick=True),
     Run("without list_op_pending in wait", Ledger(kills=1, rounds=2, without={"pending in wait"}), quick=True),
     Run("released without asking who owns it", Ledger(roles=LENT, kills=1, without={"owner asked"}), quick=True),
-    Run("buried without W", Ledger(roles=("user", *USERS), kills=2, without={"W in bury"}), quick=True),
+    Run("buried without W", Ledger(roles=("user", *USERS), kills=2, without={"W in bury"})),
     Run("buried without a wake", Ledger(kills=1, without={"wake in bury"}), quick=True),
     Run(
         "buried without list_op_pending",

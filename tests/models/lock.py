@@ -130,7 +130,7 @@ RUNS = [
     Run("3 processes, 2 rounds, 2 kills", Lock(rounds=2, kills=2)),
     Run("3 processes, 2 rounds, 1 kill, two with deadlines", Lock(rounds=2, kills=1, impatient=2)),
     Run("3 processes, 2 rounds, 1 kill, released with the mark", Lock(rounds=2, kills=1, marked=True)),
-    Run("4 processes, 1 kill", Lock(processes=4, kills=1), quick=True),
+    Run("4 processes, 1 kill", Lock(processes=4, kills=1)),
     Run("4 processes, 2 kills, with slices", Lock(processes=4, kills=2, with_net=True)),
     Run("without sticky W (pthread_mutex_unlock)", Lock(kills=1, without={"sticky"}), quick=True),
     Run("without the second wake", Lock(kills=1, rounds=2, without={"second wake"}), quick=True),
@@ -140,7 +140,7 @@ RUNS = [
     Run("without the robust list", Lock(kills=1, without={"list"}), quick=True),
     Run("pending cleared before the cell is linked", Lock(kills=1, without={"link before clear"}), quick=True),
     Run("a taker drops W", Lock(kills=1, without={"W kept"}), quick=True),
-    Run("who has slept takes without W", Lock(processes=4, kills=1, without={"assumed W"}), quick=True),
+    Run("who has slept takes without W", Lock(processes=4, kills=1, without={"assumed W"})),
 ]
 
 if __name__ == "__main__":

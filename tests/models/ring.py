@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import sys
 
+from tests.models._cell import NONE, Queue, Worker, valid_mark
 from tests.models._engine import Run, main
-from tests.models._queue import NONE, Queue, Ring, Worker, valid_mark
+from tests.models._queue import Ring
 
 
 class Counted(Ring):

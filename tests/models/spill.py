@@ -33,7 +33,7 @@ RUNS = [
     Run("and so a payload", mutant("look at the owner again", producers=(1,), payloads=True), quick=True),
     Run("the sweep does not look at the records", mutant("walk", producers=(1,), payloads=True), quick=True),
     Run("the segment table is written after the jump", mutant("table first"), quick=True),
-    Run("the slower of two keeps his block", mutant("give back", producers=(2, 1), kills=0), quick=True),
+    Run("the slower of two keeps his block", mutant("give back", producers=(2, 1), kills=0)),
 ]
 
 if __name__ == "__main__":

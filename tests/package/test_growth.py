@@ -94,7 +94,7 @@ class Bench:
 
     def child(self) -> _core.Child:
         index, generation = self.domain.reserve_slot("child", 0)
-        child = _core.Child(self.domain, index, generation, os.posix_spawn("/bin/true", ["true"], {}))
+        child = _core.Child(self.domain, index, generation, os.posix_spawn("/bin/true", ["true"], {}), 1)
         assert child.wait()
         return child
 
@@ -186,7 +186,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.slot_flags other": lambda bench: bench.domain.slot_flags(bench.domain.slot, 77),
     "Domain.mark_orphan": lambda bench: bench.domain.mark_orphan(5, 77),
     "Domain.claim_guardian": lambda bench: bench.domain.claim_guardian(0),
-    "Child.look of no slot": lambda bench: _core.Child(bench.domain, 1 << 20, 0, 1),
+    "Child.look of no slot": lambda bench: _core.Child(bench.domain, 1 << 20, 0, 1, 1),
     "Child.look of a new one": Bench.child,
     "Child.look": lambda bench: bench.ended.look(),
     "Child.wait": lambda bench: bench.ended.wait(0),

@@ -21,6 +21,8 @@ BASES: dict[str, type[BaseException]] = {
     "NotShared": RuntimeError,
     "OwnerDied": RuntimeError,
     "OwnerDiedWarning": RuntimeWarning,
+    "RemoteError": RuntimeError,
+    "RemoteTraceback": Exception,
     "ShutDown": Exception,
     "StaleHandle": ValueError,
 }

@@ -105,7 +105,7 @@ def encode_report(error: BaseException) -> bytes:
 
 def _decode_report(report: bytes) -> BaseException:
     body, type_name, words, text = pickle.loads(report)
-    error: BaseException = RemoteError(type_name, words)
+    error: BaseException = RemoteError(words, type_name)
     if body:
         try:
             loaded = pickle.loads(body)

@@ -25,6 +25,7 @@ class Popen:
     """
 
     method: ClassVar[str]
+    started_ns: int  # time.monotonic_ns(), taken by _launch just before it forks
 
     def __init__(self, process: stdlib.BaseProcess) -> None:
         stdlib.flush_streams()
@@ -37,13 +38,15 @@ class Popen:
         self.domain = domains.current()
         doorbell.ensure(self.domain)
         # Named so because the handles of shared objects in the arguments look for it.
-        self.procession_slot = self.domain.reserve_slot(process.name, KEEP if self.settings.orphan == "keep" else 0)
+        self.procession_slot = self.domain.reserve_slot(
+            str(process.name), KEEP if self.settings.orphan == "keep" else 0
+        )
         try:
             self.pid = self._launch(process)
         except BaseException:
             self.domain.release_slot(*self.procession_slot)
             raise
-        self._child = _core.Child(self.domain, *self.procession_slot, self.pid)
+        self._child = _core.Child(self.domain, *self.procession_slot, self.pid, self.started_ns)
         doorbell.ring(self.domain)
 
     def _launch(self, process: Any) -> int:

@@ -103,6 +103,22 @@ class Process(stdlib.BaseProcess):
             raise AssertionError(f"cannot {what} {self!r}: it is a child of another process")
         return popen
 
+    def _check_started(self, what: str) -> None:
+        self._check_closed()  # type: ignore[attr-defined]
+        if self._popen is None:  # type: ignore[attr-defined]
+            # AttributeError, because multiprocessing raises it, though by accident
+            raise AttributeError(f"cannot {what} {self!r}: it was not started")
+
+    def terminate(self) -> None:
+        """End it by SIGTERM."""
+        Process._check_started(self, "terminate")
+        super().terminate()
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        Process._check_started(self, "kill")
+        super().kill()
+
     def suspend(self) -> None:
         """Put it aside: it keeps its state and gets no CPU until ``resume()`` (SIGSTOP).
 

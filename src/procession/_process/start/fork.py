@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from typing import Any
 
 from procession._process import child, stdlib
@@ -23,6 +24,7 @@ class ForkPopen(Popen):
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
         with ForkPopen._turn:
             self.domain.reserve_for_fork(*self.procession_slot)
+            self.started_ns = time.monotonic_ns()
             pid = os.fork()
             if pid == 0:
                 ForkPopen._turn = threading.Lock()

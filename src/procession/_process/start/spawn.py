@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import time
 from multiprocessing.reduction import dump
 from typing import Any
 
@@ -45,10 +46,17 @@ class SpawnPopen(Popen):
 
     def _pickle(self, process: Any) -> io.BytesIO:
         data = io.BytesIO()
+        preparation = stdlib.preparation_data(process.name)
         stdlib.set_spawning_popen(self)
         try:
-            dump(stdlib.preparation_data(process.name), data)
+            dump(preparation, data)
             dump(process, data)
+        except Exception as error:
+            error.add_note(
+                f"procession: Process {process.name!r} is started by spawn, so its target and arguments are pickled. "
+                "Define functions and classes at the top of a module, or use start_method='fork'."
+            )
+            raise
         finally:
             stdlib.set_spawning_popen(None)
         return data
@@ -75,6 +83,7 @@ class SpawnPopen(Popen):
             command = self._command(reader, domain_fd, tracker)
             # This forks: the child takes its line of the table before it executes the interpreter.
             self.domain.reserve_for_fork(*self.procession_slot)
+            self.started_ns = time.monotonic_ns()
             pid = stdlib.spawn_with_descriptors(os.fsencode(command[0]), command, sorted(set(passed)))
             os.close(reader)
             reader = -1

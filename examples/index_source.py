@@ -1,0 +1,255 @@
+"""Count the names in the standard library's sources with processes, and kill them meanwhile if you like.
+
+    lister --jobs--> consumers --counts--> merger --result--> this process
+      |                  |                   |                     |
+      +---"listed"-------+------"took"-------+------"done"--news---+
+
+The lister names every file. Each consumer takes a file from `jobs`, says in the `news` that it took it, and puts the
+file's names into `counts`. The merger adds them up and says in the news which file is done.
+
+What a kill costs: the file that the consumer had in hand, nothing else. So this process remembers which files are
+not done. When no more news comes, it hands out again those that no living consumer took. A file that was handed
+out twice does no harm: the merger counts the first result of each file.
+"""
+
+import argparse
+import keyword
+import os
+import queue
+import random
+import signal
+import sys
+import sysconfig
+import time
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+import procession as mp
+
+QUIET = 0.2  # seconds without news, after which it looks for files that were lost
+CPUS = len(os.sched_getaffinity(0))
+
+
+def sources(folder):
+    """Every .py file of a folder, sorted, without what was installed into it later."""
+    later = {"site-packages", "dist-packages"}
+    return [str(path) for path in sorted(Path(folder).rglob("*.py")) if not later & set(path.parts)]
+
+
+def names_in(file):
+    """How often each name stands in a file; None if it is no Python (some files of Python's own tests are not)."""
+    try:
+        with open(file, "rb") as source:
+            names = [token.string for token in tokenize.tokenize(source.readline) if token.type == tokenize.NAME]
+    except (OSError, SyntaxError, UnicodeDecodeError, tokenize.TokenError):
+        return None
+    return Counter(name for name in names if not keyword.iskeyword(name))
+
+
+# ---- the other processes ----------------------------------------------------------
+
+
+def list_files(folder, jobs, news):
+    files = sources(folder)
+    news.put(("listed", "lister", files))
+    jobs.put_many(files)
+
+
+def consume(name, jobs, counts, news):
+    for file in iter(jobs.get, None):
+        news.put(("took", name, file))
+        counts.put((name, file, names_in(file)))
+
+
+def merge(counts, news, result):
+    total, broken, seen = Counter(), 0, set()
+    for name, file, names in iter(counts.get, None):
+        if file not in seen:
+            seen.add(file)
+            total.update(names or {})
+            broken += names is None
+            news.put(("done", name, file))
+    result.put((total, broken))
+
+
+# ---- this process -----------------------------------------------------------------
+
+
+class Index:
+    """Starts the others, puts new ones in the place of killed consumers, and knows which files are not done."""
+
+    def __init__(self, folder, kills, seed):
+        self.kills, self.random = kills, random.Random(seed)
+        self.jobs, self.counts, self.news, self.result = (
+            mp.Queue(name=n) for n in ("jobs", "counts", "news", "result")
+        )
+        self.files, self.missing = [], set()  # all of them, and those that are not done
+        self.took = {}  # consumer -> the last file that it took
+        self.items = Counter()  # process -> how many items it got done
+        self.methods = {}  # every process that was started -> how
+        self.consumers = []  # those that are alive
+        self.lister = self.start("lister", "fork", list_files, folder, self.jobs, self.news)
+        self.merger = self.start("merger", "spawn", merge, self.counts, self.news, self.result)
+        for _ in range(max(2, CPUS)):
+            self.start_consumer()
+
+    def start(self, name, method, target, *args):
+        process = mp.Process(target=target, args=args, name=name, start_method=method, daemon=True)
+        # Ctrl-C in a terminal goes to all of them. This one shall hear it, and end the others.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self.methods[process] = method
+        return process
+
+    def start_consumer(self):
+        number = len(self.methods) - 1  # the lister and the merger came first
+        name, method = f"consumer-{number}", ("spawn", "fork")[number % 2]
+        self.consumers.append(self.start(name, method, consume, name, self.jobs, self.counts, self.news))
+
+    def run(self):
+        """Return the total of all names, and the number of files that are no Python."""
+        progress = Progress()
+        while not self.files or self.missing:
+            try:
+                self.hear(*self.news.get(timeout=QUIET))
+            except queue.Empty:
+                self.hand_out_again()
+            self.replace_the_killed()
+            killed = len(self.methods) - 2 - len(self.consumers)
+            progress.show(len(self.files) - len(self.missing), len(self.files), f", {killed} killed" if killed else "")
+        self.jobs.put_many([None] * len(self.consumers))
+        for consumer in self.consumers:
+            consumer.join()
+        self.counts.put(None)
+        self.merger.join()  # what it put is in shared memory already: no need to get it first
+        if self.merger.exitcode != 0:
+            give_up(self.merger)
+        return self.result.get()
+
+    def hear(self, what, name, value):
+        if what == "listed":
+            self.files, self.missing = value, set(value)
+            self.items["lister"] = self.items["merger"] = len(value)
+            self.kill_at = self.random.sample(range(1, len(value)), min(self.kills, len(value) - 1))
+        elif what == "took":
+            self.took[name] = value
+        else:
+            self.missing.remove(value)
+            self.items[name] += 1
+            if len(self.missing) in self.kill_at:
+                self.random.choice(self.consumers).kill()
+
+    def hand_out_again(self):
+        for process in (self.lister, self.merger):
+            if process.exitcode:
+                give_up(process)
+        if self.jobs.empty() and self.counts.empty():
+            in_hand = {self.took.get(consumer.name) for consumer in self.consumers}
+            self.jobs.put_many(sorted(self.missing - in_hand))
+
+    def replace_the_killed(self):
+        for consumer in [consumer for consumer in self.consumers if consumer.outcome]:
+            if consumer.outcome.signal is None:  # not killed: the next one would end in the same way
+                give_up(consumer)
+            self.consumers.remove(consumer)
+            self.start_consumer()
+
+
+def give_up(process):
+    raise SystemExit(f"cannot go on without {process.name}, which ended: {process.outcome}")
+
+
+class Progress:
+    """One line, written again and again, on a terminal; elsewhere a new line every two seconds."""
+
+    def __init__(self):
+        self.terminal = sys.stdout.isatty()
+        self.start = self.last = time.monotonic()
+
+    def show(self, done, total, note=""):
+        now = time.monotonic()
+        if total and (now - self.last > (0.1 if self.terminal else 2.0) or done == total):
+            self.last = now
+            text = f"  {done} of {total} files, {done / (now - self.start):.0f} per second{note}"
+            ends = "" if self.terminal and done < total else "\n"
+            print(f"\r{text}  " if self.terminal else text, end=ends, flush=True)
+
+
+def serial(folder):
+    """The same without other processes."""
+    total, broken, files, progress = Counter(), 0, sources(folder), Progress()
+    for done, file in enumerate(files, 1):
+        names = names_in(file)
+        total.update(names or {})
+        broken += names is None
+        progress.show(done, len(files))
+    return total, broken
+
+
+def report(index):
+    print("process      start  items  running  ready  blocked  ended")
+    for process, method in index.methods.items():
+        process.join()
+        end = process.outcome
+        running, ready, blocked = (part / end.elapsed for part in (end.run_time, end.ready_time, end.blocked_time))
+        shares = f"{running:>7.0%}  {ready:>5.0%}  {blocked:>7.0%}"
+        print(f"{process.name:<12} {method:<5}  {index.items[process.name]:>5}  {shares}  {end}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", default=sysconfig.get_path("stdlib"), help="default: Python's own library")
+    parser.add_argument("--kill", action="store_true", help="SIGKILL consumers while they work")
+    parser.add_argument("--kills", type=int, default=10, metavar="N", help="how many (default 10)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="chooses when and whom (default 1)")
+    options = parser.parse_args()
+    if not sources(options.folder):
+        parser.error(f"there is no .py file in {options.folder}")
+
+    print(f"Counting the names in {options.folder}")
+    if options.kill:
+        print(f"{options.kills} times a consumer, chosen at random, gets SIGKILL, and another takes its place")
+    start = time.monotonic()
+    index = Index(options.folder, options.kills if options.kill else 0, options.seed)
+    total, broken = index.run()
+    parallel_time = time.monotonic() - start
+    print("\nThe 20 most frequent names:")
+    for name, count in total.most_common(20):
+        print(f"{count:>8}  {name}")
+    print(
+        "\nWhat each process did with its time: running on a CPU, ready but without one, or blocked (asleep until something comes)"
+    )
+    report(index)
+
+    print("\nThe same once more, in one process and nothing else:")
+    start = time.monotonic()
+    expected = serial(options.folder)
+    serial_time = time.monotonic() - start
+    print(f"\n{len(index.files)} files, {broken} of them no Python; {total.total()} names, {len(total)} different ones")
+    print(f"{parallel_time:.1f} s with many processes, {serial_time:.1f} s in one: ", end="")
+    print(f"{serial_time / parallel_time:.2f} times as fast, on {CPUS} CPU{'s' * (CPUS > 1)}")
+    waited = [consumer.outcome.ready_time / consumer.outcome.elapsed for consumer in index.consumers]
+    if max(waited) > 0.2:
+        print(
+            f"(a consumer was ready, but had no CPU, for {max(waited):.0%} of its time: the machine is busy otherwise)"
+        )
+    killed = sum(process.outcome.signal == signal.SIGKILL for process in index.methods)
+    equal = (total, broken) == expected
+    print(f"{killed} processes were killed; " if killed else "", end="")
+    print(f"the two results are {'equal, name by name' if equal else 'DIFFERENT'}")
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+        print("\ninterrupted", file=sys.stderr)
+    except BrokenPipeError:  # whoever read our output has gone
+        code = 1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
