@@ -42,14 +42,19 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def counted(output: str) -> Counter[str]:
-    return Counter({name: int(count) for count, name in re.findall(r"^ +(\d+)  (\w+)$", output, flags=re.MULTILINE)})
+    return Counter(
+        {
+            name: int(count)
+            for count, name in re.findall(r"^ +(\d+)  (\w+)$", output.replace(",", ""), flags=re.MULTILINE)
+        }
+    )
 
 
 def test_counts_every_name(folder: Path) -> None:
     result = run(folder)
     assert (result.returncode, result.stderr) == (0, "")
     assert counted(result.stdout) == EXPECTED
-    assert "33 files, 3 of them no Python" in result.stdout
+    assert "33 files (3 are no Python)" in result.stdout
     assert "the two results are equal" in result.stdout
     assert "killed" not in result.stdout
 
@@ -69,7 +74,7 @@ def test_counts_every_name_while_consumers_are_killed(folder: Path, seed: int) -
     assert counted(result.stdout) == EXPECTED
     assert "the two results are equal" in result.stdout
     killed = len(re.findall(r"killed by kill\(\) \(SIGKILL\)$", result.stdout, flags=re.MULTILINE))
-    assert killed >= 1
+    assert killed >= 7  # one may have come to its end just before
     assert f"{killed} processes were killed" in result.stdout
 
 
