@@ -11,7 +11,7 @@ C_SOURCES := $(wildcard core/*.c core/python/*.c)
 C_HEADERS := $(wildcard core/*.h core/python/*.h)
 C_FORMATTED := $(C_SOURCES) $(C_HEADERS) $(wildcard tests/core/*.c tests/core/*.h)
 PY_CODE := $(wildcard src tests examples benchmarks setup.py)
-MODELS := $(filter-out %/__init__.py %/conftest.py,$(wildcard tests/models/[a-z]*.py))
+MODELS := $(filter-out test_%,$(basename $(notdir $(wildcard tests/models/[a-z]*.py))))
 
 # Stamps: what stands in the environment already.
 BASE := $(VENV)/.base
@@ -54,7 +54,7 @@ format: $(DEV)  ## put Python and C sources into the house's form
 	$(BIN)/clang-format -i $(C_FORMATTED)
 
 models: $(BASE)  ## breadth-first model checkers of the lock and queue protocols
-	set -e; for model in $(MODELS); do echo "== $$model"; $(PY) $$model; done
+	set -e; for model in $(MODELS); do echo "== $$model"; $(PY) -m tests.models.$$model; done
 
 stepkill:  ## SIGKILL after every single instruction of every operation
 	$(MAKE) --no-print-directory -C tests/core stepkill

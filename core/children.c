@@ -172,8 +172,11 @@ reap_locked(pn_child *child)
     child->user_us = microseconds(usage.ru_utime);
     child->system_us = microseconds(usage.ru_stime);
     child->max_rss = usage.ru_maxrss * INT64_C(1024);
+    uint32_t flags;
+    child->orphaned = pn_slot_flags(child->domain, child->slot, child->generation, &flags) &&
+                      (flags & PN_SLOT_ORPHANED) && info.si_status == SIGKILL;
     keep_report(child);
-    pn_sweep_slot(child->domain, child->slot, child->generation);
+    pn_sweep_reaped(child->domain, child->slot, child->generation);
     atomic_store(&child->state, result == 0 ? PN_CHILD_ENDED : PN_CHILD_LOST);
     unlist(child);
     child->domain->pins--;
@@ -241,6 +244,7 @@ pn_guardian_arm(pn_domain *domain, const char *const argv[])
             return -1;
         }
         janitor.guarded = domain;
+        atomic_store(&domain->header->guarded, 1);
         domain->pins++;
         /* Long ago: the first look starts one. */
         janitor.guardian_tried = pn_now() - INT64_C(3600) * 1000000000;
@@ -457,8 +461,7 @@ install_fork_handlers(void)
 /* ---- children ------------------------------------------------------------------- */
 
 pn_child *
-pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid,
-               int64_t started)
+pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid, int64_t started)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_fork_handlers);

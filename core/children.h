@@ -38,6 +38,7 @@ typedef struct pn_child {
     _Atomic pn_child_state state;
     int code; /* of exit, or the signal's number */
     bool signalled, core_dumped;
+    bool orphaned;      /* SIGKILL, because it had lost its parent */
     bool out_of_memory; /* SIGKILL, and the kernel killed for want of memory meanwhile */
     int64_t ended;
     int64_t run_ns, ready_ns; /* on a CPU; waiting for one (of its main thread) */

@@ -34,6 +34,7 @@ before_fork(void)
             domain->child_slot = domain->armed_slot;
             domain->child_generation = domain->armed_generation;
             domain->armed = 0;
+            domain->slots[domain->child_slot].reserved_at = pn_now();
         } else if (domain->slot == PN_SLOTS ||
                    pn_slot_reserve(domain, "", PN_SLOT_PLAIN, &domain->child_slot,
                                    &domain->child_generation) != PN_OK) {

@@ -22,7 +22,7 @@
 
 #include "lock.h"
 
-#define PN_LAYOUT_VERSION 1u
+#define PN_LAYOUT_VERSION 2u
 #define PN_MAGIC UINT64_C(0x6e6f697373636f72) /* "rocssion" */
 #define PN_PAGE 4096u
 #define PN_SLOTS 1024u
@@ -44,16 +44,18 @@ typedef struct {
     pn_word guardian_fd;
     pn_word64 guardian_start;
     pn_word guardian_pid;
+    pn_word guarded;   /* a guardian was asked for */
     pn_word next_slot; /* where the search for a free line begins (a hint) */
-    uint32_t pad[6];
+    uint32_t pad[5];
     pn_lock lock; /* at 128 */
     /* all below: under lock */
     uint64_t top;             /* pages below are tiled by blocks, above never used */
     uint64_t table_committed; /* bytes of the block table that are allocated */
     pn_word64 committed;      /* bytes of allocated space; recomputed after a death */
     pn_word64 warm;           /* bytes of FREE blocks that kept their pages */
-    uint64_t hint[PN_HINTS];  /* no FREE block of size class k or more below page hint[k] */
-    int64_t last_sweep;
+    /* No FREE block of size class k or more below page hint[k], at which a block begins. */
+    uint64_t hint[PN_HINTS];
+    _Atomic int64_t last_sweep; /* a hint */
 } pn_header;
 
 _Static_assert(offsetof(pn_header, lock) == 128, "domain layout is shared between processes");

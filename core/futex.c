@@ -45,18 +45,19 @@ pn_futex_wait(pn_word *word, uint32_t expected, int64_t until)
 }
 
 int
-pn_futex_wait_two(pn_word *one, uint32_t expected_one, pn_word *two, uint32_t expected_two,
-                  int64_t until)
+pn_futex_wait_any(const pn_watch *watches, int count, int64_t until)
 {
     if (!pn_platform.waitv) {
-        return pn_futex_wait(one, expected_one, until);
+        return pn_futex_wait(watches[0].word, watches[0].expected, until);
     }
-    struct waitv waits[2] = {
-        {.value = expected_one, .address = (uintptr_t)one, .flags = FUTEX2_SIZE_U32},
-        {.value = expected_two, .address = (uintptr_t)two, .flags = FUTEX2_SIZE_U32},
-    };
+    struct waitv waits[PN_WATCHES] = {{0}};
+    for (int i = 0; i < count; i++) {
+        waits[i] = (struct waitv){.value = watches[i].expected,
+                                  .address = (uintptr_t)watches[i].word,
+                                  .flags = FUTEX2_SIZE_U32};
+    }
     struct timespec at;
-    long woken = syscall(SYS_futex_waitv, waits, 2, 0, absolute(until, &at), CLOCK_MONOTONIC);
+    long woken = syscall(SYS_futex_waitv, waits, count, 0, absolute(until, &at), CLOCK_MONOTONIC);
     return woken < 0 ? -1 : 0;
 }
 

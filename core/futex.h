@@ -9,10 +9,16 @@
  * (it differed), EINTR or ETIMEDOUT. */
 int pn_futex_wait(pn_word *word, uint32_t expected, int64_t until);
 
-/* Sleep while both words have the values expected of them. Without futex_waitv
+typedef struct {
+    pn_word *word;
+    uint32_t expected;
+} pn_watch;
+
+#define PN_WATCHES 3
+
+/* Sleep while all words have the values expected of them. Without futex_waitv
  * only the first is watched, so the caller's slice must be short. */
-int pn_futex_wait_two(pn_word *one, uint32_t expected_one, pn_word *two, uint32_t expected_two,
-                      int64_t until);
+int pn_futex_wait_any(const pn_watch *watches, int count, int64_t until);
 
 /* Wake up to n sleepers; how many were woken. */
 int pn_futex_wake(pn_word *word, int n);

@@ -56,11 +56,14 @@ round_up(uint64_t pages)
     return class_pages(class) < pages ? class_pages(class + 1) : class_pages(class);
 }
 
+/* A FREE block has come to be at `page`. A search starts at a block's first page, so hints
+ * for larger ones that point into it (at what was merged) are lowered as well. */
 static void
 lower_hints(pn_header *header, uint64_t page, uint64_t pages)
 {
-    for (uint32_t k = 0; k <= class_of(pages); k++) {
-        if (page < header->hint[k]) {
+    uint32_t class = class_of(pages);
+    for (uint32_t k = 0; k < PN_HINTS; k++) {
+        if (page < header->hint[k] && (k <= class || header->hint[k] < page + pages)) {
             header->hint[k] = page;
         }
     }
@@ -225,12 +228,12 @@ pn_heap_free_locked(pn_domain *domain, uint64_t offset)
     uint64_t pages = pn_block_pages(atomic_load(&block->state));
     uint64_t bytes = pages * PN_PAGE;
     bool warm = atomic_load(&header->warm) + bytes <= WARM_LIMIT;
+    atomic_store(&block->state, state_of(PN_BLOCK_FREE, pages, warm)); /* COMMIT */
     if (warm) {
         atomic_fetch_add(&header->warm, bytes);
-    } else {
+    } else { /* after the COMMIT: a block in use, or WARM, has all its pages */
         pn_domain_punch(domain, offset, bytes);
     }
-    atomic_store(&block->state, state_of(PN_BLOCK_FREE, pages, warm)); /* COMMIT */
     lower_hints(header, page, pages);
     merge(domain, page);
 }
@@ -297,8 +300,15 @@ pn_heap_recount(pn_domain *domain)
         }
         if (is_free && (state & PN_BLOCK_WARM)) {
             warm += bytes;
+        } else if (is_free) {
+            pn_domain_punch(domain, at, bytes);
         }
     }
+    /* Whoever died between fallocate and its COMMIT left pages that nobody counts. */
+    uint64_t table_end = header->table_offset + header->table_committed;
+    pn_domain_punch(domain, table_end, header->heap_offset - table_end);
+    pn_domain_punch(domain, offset_of(domain, header->top),
+                    (header->heap_pages - header->top) * PN_PAGE);
     atomic_store(&header->committed, committed);
     atomic_store(&header->warm, warm);
     for (uint32_t k = 0; k < PN_HINTS; k++) {

@@ -67,7 +67,8 @@ pn_status pn_heap_alloc_locked(pn_domain *domain, uint64_t bytes, pn_block_kind 
 void pn_heap_free_locked(pn_domain *domain, uint64_t offset);
 /* Walk: the first block, then the next; 0 at the end. Under lock. */
 uint64_t pn_heap_next(pn_domain *domain, uint64_t offset, pn_block **block);
-/* Recompute header.committed and .warm from the table. Under lock. */
+/* Recompute header.committed, .warm and .hint from the table, and give back pages that
+ * belong to no block: after a death. Under lock. */
 void pn_heap_recount(pn_domain *domain);
 /* Bytes of blocks in use, by kind (for statistics and leak checks). */
 uint64_t pn_heap_used(pn_domain *domain, pn_block_kind kind);

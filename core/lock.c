@@ -293,11 +293,14 @@ pn_ledger_release(pn_lock *lock)
 void
 pn_ledger_bury(pn_lock *lock, uint32_t slot)
 {
+    pn_thread *self = pn_self();
+    pending_lock(self, lock); /* dead after the exchange: the kernel wakes instead */
     uint32_t seen = atomic_load(&lock->word);
     while ((seen & PN_OWNER) == (PN_LEDGER | slot)) {
         if (atomic_compare_exchange_weak(&lock->word, &seen, (seen & PN_WAITERS) | PN_DIED)) {
             pn_futex_wake(&lock->word, 1);
-            return;
+            break;
         }
     }
+    pn_pending_clear(self);
 }

@@ -33,8 +33,9 @@ static void
 set_bit(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
     pn_object *object = pn_at(domain, offset);
-    atomic_fetch_add(&object->moves, 1);
+    /* In this order: who reads the new `moves` finds the bit, or it was given up again. */
     atomic_fetch_or(&object->holders[slot / 64], UINT64_C(1) << slot % 64);
+    atomic_fetch_add(&object->moves, 1);
 }
 
 /* True if the process had no reference before. */
@@ -100,10 +101,25 @@ pn_object_retain(pn_domain *domain, uint64_t offset)
     count_up(domain, offset);
 }
 
+static bool
+is_robust_lock(pn_object *object)
+{
+    uint32_t type = atomic_load(&object->type);
+    return type == PN_OBJECT_MUTEX || type == PN_OBJECT_RLOCK;
+}
+
 void
 pn_object_drop(pn_domain *domain, uint64_t offset)
 {
-    if (count_down(domain, offset) && pn_domain_enter(domain) == PN_OK) {
+    if (!count_down(domain, offset)) {
+        return;
+    }
+    pn_object *object = pn_at(domain, offset);
+    if (is_robust_lock(object) && pn_lock_mine(&((pn_lock_cell *)object)->lock)) {
+        /* Nobody can release it any more: as if its owner had died. */
+        pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
+    }
+    if (pn_domain_enter(domain) == PN_OK) {
         pn_object_collect(domain, offset);
         pn_domain_leave(domain);
     }
@@ -112,7 +128,9 @@ pn_object_drop(pn_domain *domain, uint64_t offset)
 void
 pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
-    set_bit(domain, offset, slot);
+    if (slot != PN_SLOTS) { /* a process that found the table full has no bit */
+        set_bit(domain, offset, slot);
+    }
 }
 
 void
@@ -293,8 +311,11 @@ pn_object_collect(pn_domain *domain, uint64_t offset)
     if (!is_used(domain, offset, &slab, &index)) {
         return false;
     }
+    if (is_robust_lock(object) && (atomic_load(&((pn_lock_cell *)object)->lock.word) & PN_OWNER)) {
+        return false; /* the cell is linked into the list of a thread that lives */
+    }
     uint32_t moves = atomic_load(&object->moves);
-    if (has_holder(object) || pn_ring_any_names_object(domain, offset) || has_holder(object) ||
+    if (has_holder(object) || pn_ring_any_names_object(domain, offset) ||
         atomic_load(&object->moves) != moves) {
         return false;
     }

@@ -4,8 +4,8 @@
  * count, because clearing a dead process's bit twice is harmless. When it is empty and
  * no ring holds a record that names the object, the cell is freed and its
  * generation grows, so an old handle is refused (PN_STALE).
- * `moves` changes whenever a bit is set: whoever looked for records between two equal
- * values of it has missed none.
+ * `moves` grows after a bit was set: whoever looked at the bits and then for records
+ * between two equal values of it has missed none.
  */
 #ifndef PN_OBJECT_H
 #define PN_OBJECT_H

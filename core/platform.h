@@ -3,7 +3,7 @@
  * Required: memfd with sealing. Optional, each replaced by shorter slices and
  * liveness checks when absent (EPERM counts as ENOSYS, seccomp filters say so):
  *   robust_list   the kernel marks locks whose owner died       get_robust_list(2)
- *   waitv         one sleep on two words                         futex_waitv, Linux 5.16
+ *   waitv         one sleep on several words                     futex_waitv, Linux 5.16
  *   pending_wake  the kernel wakes list_op_pending at death      kernel/futex/core.c, handle_futex_death
  * PROCESSION_DISABLE=robust_list,waitv,pending_wake switches them off one by one.
  */

@@ -4,7 +4,9 @@
 #include "ring.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@
 #define TAKE_BYTES (UINT64_C(256) << 10)  /* copied under the head lock at most, about */
 #define WAIT_PAUSES 20
 #define WAIT_YIELDS 10
+#define WAIT_PROBE 8             /* where pausing was in vain, every 8th wait tries it again */
 #define LOOK_NS (20 * 1000000LL) /* how long the sweep waits for a ring's lock */
 
 static uint64_t
@@ -126,16 +129,48 @@ pn_ring_bytes(pn_ring *ring)
 }
 
 static bool
+is_bounded(pn_ring_cell *cell)
+{
+    return cell->max_items != 0 || cell->max_bytes != 0;
+}
+
+/* May the batch join `count` items of `bytes`? */
+static bool
+fits(pn_ring_cell *cell, const pn_batch *batch, uint64_t count, uint64_t bytes)
+{
+    /* An item larger than max_bytes may travel alone. */
+    return (cell->max_items == 0 || count + batch->count <= cell->max_items) &&
+           (cell->max_bytes == 0 || count == 0 || bytes + batch->weight <= cell->max_bytes);
+}
+
+static bool
 within_limits(pn_ring_cell *cell, const pn_batch *batch)
 {
-    if (cell->max_items == 0 && cell->max_bytes == 0) {
+    if (!is_bounded(cell)) {
         return true;
     }
     uint64_t count, bytes;
     outstanding(cell, &count, &bytes);
-    /* An item larger than max_bytes may travel alone. */
-    return (cell->max_items == 0 || count + batch->count <= cell->max_items) &&
-           (cell->max_bytes == 0 || count == 0 || bytes + batch->weight <= cell->max_bytes);
+    return fits(cell, batch, count, bytes);
+}
+
+/* The same under tail_lock, where a look at the consumers' end is needed only when what
+ * was taken at the last one is not room enough: it takes the line from a CPU that writes it. */
+static bool
+within_limits_locked(pn_ring *ring, uint64_t tail, const pn_batch *batch)
+{
+    pn_ring_cell *cell = ring->cell;
+    if (!is_bounded(cell)) {
+        return true;
+    }
+    pn_mark *put = valid_mark(cell->tail_mark, tail);
+    uint64_t count = atomic_load_explicit(&put->count, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&put->bytes, memory_order_relaxed);
+    if (fits(cell, batch, count - ring->taken_seen, bytes - ring->taken_bytes_seen)) {
+        return true;
+    }
+    read_totals(&cell->head, cell->head_mark, &ring->taken_seen, &ring->taken_bytes_seen);
+    return fits(cell, batch, count - ring->taken_seen, bytes - ring->taken_bytes_seen);
 }
 
 /* ---- putting -------------------------------------------------------------- */
@@ -166,16 +201,21 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
     pn_pending_clear(self);
 }
 
+/* Is there no room, or (`may_shrink`) is the queue empty and its segment large? */
 static bool
-segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed)
+segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed, bool may_shrink)
 {
+    may_shrink = may_shrink && ring->put.capacity >= SHRINK_FROM;
     uint64_t head = ring->head_seen;
+    if (may_shrink) { /* an old look at head never says that the queue is empty */
+        head = atomic_load_explicit(&ring->cell->head, memory_order_acquire); /* [take commit] */
+    }
     for (int look = 0; look < 2; look++) {
         uint64_t used = number_of(head) == number_of(tail) ? tail - head : tail & BYTE_MASK;
         bool is_empty = used == 0 && number_of(head) == number_of(tail);
         bool too_far = (tail & BYTE_MASK) > BYTE_LIMIT;
         if (used + needed + JUMP_ROOM <= ring->put.capacity && !too_far &&
-            !(is_empty && ring->put.capacity >= SHRINK_FROM)) {
+            !(is_empty && may_shrink)) {
             return false;
         }
         head = atomic_load_explicit(&ring->cell->head, memory_order_acquire); /* [take commit] */
@@ -186,16 +226,16 @@ segment_is_wanted(pn_ring *ring, uint64_t tail, uint64_t needed)
 
 /* With tail_lock held; leaves it held. */
 static pn_status
-put_locked(pn_ring *ring, const pn_batch *batch)
+put_locked(pn_ring *ring, const pn_batch *batch, bool may_shrink)
 {
     pn_ring_cell *cell = ring->cell;
     if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0) {
         return PN_SHUT_DOWN;
     }
-    if (!within_limits(cell, batch)) {
+    uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_relaxed);
+    if (!within_limits_locked(ring, tail, batch)) {
         return PN_FULL;
     }
-    uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_relaxed);
     if (number_of(tail) != ring->put.number) {
         enter_segment(ring, &ring->put, number_of(tail));
         ring->head_seen = atomic_load_explicit(&cell->head, memory_order_acquire);
@@ -203,7 +243,7 @@ put_locked(pn_ring *ring, const pn_batch *batch)
     uint64_t at = tail & ring->put.mask;
     uint64_t to_end = ring->put.capacity - at;
     uint64_t pad = batch->length + JUMP_ROOM > to_end ? to_end : 0;
-    if (segment_is_wanted(ring, tail, batch->length + pad)) {
+    if (segment_is_wanted(ring, tail, batch->length + pad, may_shrink)) {
         return PN_NEED_SEGMENT;
     }
     if (pad != 0) {
@@ -233,13 +273,13 @@ jump(pn_ring *ring, uint64_t block, uint64_t capacity, const pn_batch *batch)
     }
     uint64_t to_end = ring->put.capacity - (tail & ring->put.mask);
     uint64_t pad = batch->length + JUMP_ROOM > to_end ? to_end : 0;
-    if (!segment_is_wanted(ring, tail, batch->length + pad)) {
+    if (!segment_is_wanted(ring, tail, batch->length + pad, true)) {
         return false; /* somebody else did it meanwhile, or room came */
     }
     uint64_t number = (number_of(tail) + 1) & NUMBER_MASK;
     uint64_t live = (number - number_of(ring->head_seen)) & NUMBER_MASK;
     if (live >= PN_RING_SEGMENTS) {
-        return false; /* 32 segments, each twice the last: more than any memory */
+        return false; /* filled up meanwhile: grow says so */
     }
     pn_segment *next = segment_of(cell, number);
     atomic_store_explicit(&next->block, block, memory_order_relaxed);
@@ -258,6 +298,12 @@ grow(pn_ring *ring, const pn_batch *batch)
     pn_ring_cell *cell = ring->cell;
     uint64_t tail = atomic_load_explicit(&cell->tail, memory_order_acquire);
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_acquire);
+    if (((number_of(tail) + 1 - number_of(head)) & NUMBER_MASK) >= PN_RING_SEGMENTS) {
+        /* Each is twice the last, up to 1 GiB. */
+        snprintf(ring->domain->limit, sizeof(ring->domain->limit), "%u segments of a queue",
+                 PN_RING_SEGMENTS);
+        return PN_NO_MEMORY;
+    }
     uint64_t capacity = atomic_load(&segment_of(cell, number_of(tail))->capacity) * 2;
     if (head == tail) {
         capacity = PN_RING_FIRST;
@@ -283,21 +329,34 @@ grow(pn_ring *ring, const pn_batch *batch)
     return status;
 }
 
+/* PN_NEED_SEGMENT: try the put again. To give a large segment back is a wish: when memory
+ * has ended, a put that has room stays in it. */
+static pn_status
+grow_or_stay(pn_ring *ring, const pn_batch *batch, bool *may_shrink)
+{
+    pn_status status = grow(ring, batch);
+    if (status == PN_NO_MEMORY && *may_shrink) {
+        *may_shrink = false;
+        return PN_NEED_SEGMENT;
+    }
+    return status == PN_OK ? PN_NEED_SEGMENT : status;
+}
+
 pn_status
 pn_ring_try_put(pn_ring *ring, const pn_batch *batch)
 {
+    bool may_shrink = true;
     for (;;) {
         pn_status status = pn_lock_try(&ring->cell->tail_lock);
         if (status != PN_OK && status != PN_OWNER_DIED) {
             return status;
         }
-        status = put_locked(ring, batch);
+        status = put_locked(ring, batch, may_shrink);
         pn_lock_release(&ring->cell->tail_lock);
-        if (status != PN_NEED_SEGMENT) {
-            return status;
+        if (status == PN_NEED_SEGMENT) {
+            status = grow_or_stay(ring, batch, &may_shrink);
         }
-        status = grow(ring, batch);
-        if (status != PN_OK) {
+        if (status != PN_NEED_SEGMENT) {
             return status;
         }
     }
@@ -346,18 +405,20 @@ block_of(const pn_record *record)
 }
 
 /* Before the take: from here on this process answers for what the record names, so
- * that there is no instant at which neither the ring nor a process does. */
+ * that there is no instant at which neither the ring nor a process does. A reference
+ * of its own for each object, so that no other thread gives up the bit meanwhile; whoever
+ * decodes the record drops it. */
 static void
 answer_for(pn_ring *ring, const pn_record *record)
 {
     pn_domain *domain = ring->domain;
     const pn_handles *handles = handles_of(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
-        pn_object_hold_for(domain, handles->offset[i], domain->slot);
+        pn_object_retain(domain, handles->offset[i]);
     }
     const pn_block_ref *ref = block_of(record);
     if (ref != NULL) {
-        atomic_store(&pn_block_at(domain, ref->offset)->owner,
+        atomic_store(&pn_block_at(domain, ref->offset)->owner, /* [answer] */
                      pn_owner_word(domain->slot, domain->generation));
     }
 }
@@ -369,26 +430,51 @@ weight_of(const pn_record *record)
     return pn_record_size(record) + (ref != NULL ? ref->length : 0);
 }
 
+/* Tail changes with each put, so a look at it takes the line from the CPU of a producer that
+ * runs meanwhile, and makes him fetch it again: consumers look when they must. */
+static uint64_t
+last_look(pn_ring *ring)
+{
+    return atomic_load_explicit(&ring->tail_seen, memory_order_relaxed);
+}
+
+static uint64_t
+look_at_tail(pn_ring *ring)
+{
+    uint64_t tail =
+        atomic_load_explicit(&ring->cell->tail, memory_order_acquire); /* [put commit] */
+    atomic_store_explicit(&ring->tail_seen, tail, memory_order_relaxed);
+    return tail;
+}
+
+/* Did the last look see something behind `head`, in its segment? */
+static bool
+has_seen(pn_ring *ring, uint64_t head)
+{
+    uint64_t seen = last_look(ring);
+    return number_of(seen) == number_of(head) && seen > head;
+}
+
 /* With head_lock held; leaves it held. `*freed` is a segment's block to be freed after. */
 static pn_status
 get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
 {
     pn_ring_cell *cell = ring->cell;
-    if (atomic_load_explicit(&cell->shut, memory_order_relaxed) & PN_SHUT_NOW) {
+    /* Before tail: nothing is put after it. acquire, pairs with [shut] */
+    uint32_t shut = atomic_load_explicit(&cell->shut, memory_order_acquire);
+    if (shut & PN_SHUT_NOW) {
         return PN_SHUT_DOWN;
     }
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
     if (number_of(head) != ring->get.number) {
         enter_segment(ring, &ring->get, number_of(head));
     }
-    if (number_of(ring->tail_seen) != number_of(head) || ring->tail_seen <= head) {
-        ring->tail_seen = atomic_load_explicit(&cell->tail, memory_order_acquire);
-    }
+    uint64_t tail = has_seen(ring, head) ? last_look(ring) : look_at_tail(ring);
     uint64_t at = head, count = 0, bytes = 0;
     while (count < sink->limit && sink->used < TAKE_BYTES) {
-        if (at == ring->tail_seen) { /* [put commit] */
-            ring->tail_seen = atomic_load_explicit(&cell->tail, memory_order_acquire);
-            if (at == ring->tail_seen) {
+        if (at == tail) {
+            tail = look_at_tail(ring);
+            if (at == tail) {
                 break;
             }
         }
@@ -425,7 +511,7 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
         at += size;
     }
     if (count == 0) {
-        return atomic_load(&cell->shut) != 0 ? PN_SHUT_DOWN : PN_EMPTY;
+        return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     write_mark(cell->head_mark, head, at, count, bytes);
     commit(&cell->head, at, &cell->not_full);
@@ -455,9 +541,11 @@ pn_status
 pn_ring_try_get(pn_ring *ring, pn_sink *sink)
 {
     pn_ring_cell *cell = ring->cell;
-    if (atomic_load_explicit(&cell->head, memory_order_relaxed) ==
-        atomic_load_explicit(&cell->tail, memory_order_acquire)) {
-        return atomic_load(&cell->shut) != 0 ? PN_SHUT_DOWN : PN_EMPTY;
+    uint32_t shut =
+        atomic_load_explicit(&cell->shut, memory_order_acquire); /* before tail: [shut] */
+    uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
+    if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire)) {
+        return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     pn_status status = pn_lock_try(&cell->head_lock);
     if (status != PN_OK && status != PN_OWNER_DIED) {
@@ -483,6 +571,7 @@ typedef struct {
 static pn_status
 attempt(sleep_side *side, int64_t deadline)
 {
+    bool may_shrink = true;
     for (;;) {
         pn_status status =
             pn_lock_wait(side->end_lock, deadline, pn_slot_owner_alive, side->ring->domain);
@@ -492,13 +581,12 @@ attempt(sleep_side *side, int64_t deadline)
         if (side->sink != NULL) {
             return get_and_unlock(side->ring, side->sink);
         }
-        status = put_locked(side->ring, side->batch);
+        status = put_locked(side->ring, side->batch, may_shrink);
         pn_lock_release(side->end_lock);
-        if (status != PN_NEED_SEGMENT) {
-            return status;
+        if (status == PN_NEED_SEGMENT) {
+            status = grow_or_stay(side->ring, side->batch, &may_shrink);
         }
-        status = grow(side->ring, side->batch);
-        if (status != PN_OK) {
+        if (status != PN_NEED_SEGMENT) {
             return status;
         }
     }
@@ -518,19 +606,23 @@ may_go(sleep_side *side)
     return within_limits(cell, side->batch);
 }
 
-/* A wake costs 5 to 65 us: look for a moment before sleeping, giving the CPU away. */
+/* A wake costs 5 to 65 us: look for a moment before sleeping. Pausing is the fastest
+ * while the other side runs on another CPU; where it shares ours, only giving the CPU away
+ * helps. Which it is shows by what helped before. */
 static bool
 look_again(sleep_side *side)
 {
-    if (pn_platform.cpus <= 1) {
-        return may_go(side);
-    }
-    for (int i = 0; i < WAIT_PAUSES; i++) {
+    pn_word *in_vain = &side->ring->pauses_in_vain;
+    uint32_t before = atomic_load_explicit(in_vain, memory_order_relaxed);
+    bool pausing = pn_platform.cpus > 1 && before % WAIT_PROBE == 0;
+    for (int i = 0; pausing && i < WAIT_PAUSES; i++) {
         if (may_go(side)) {
+            atomic_store_explicit(in_vain, 0, memory_order_relaxed);
             return true;
         }
         pn_cpu_relax();
     }
+    atomic_store_explicit(in_vain, before + 1, memory_order_relaxed);
     for (int i = 0; i < WAIT_YIELDS; i++) {
         if (may_go(side)) {
             return true;
@@ -553,7 +645,9 @@ sleep_once(sleep_side *side, int64_t deadline)
     }
     int64_t slice_end = pn_now() + pn_self()->slice_ns;
     int64_t until = deadline < slice_end ? deadline : slice_end;
-    int result = pn_futex_wait_two(side->sleeper, PN_WAITERS, low_half(side->watched), seen, until);
+    pn_watch watches[] = {
+        {side->sleeper, PN_WAITERS}, {low_half(side->watched), seen}, {&side->ring->cell->shut, 0}};
+    int result = pn_futex_wait_any(watches, 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
     }
@@ -581,6 +675,10 @@ lead(sleep_side *side, int64_t deadline)
             status = side->wanting;
         }
     } while (status == side->wanting);
+    if (status == PN_SHUT_DOWN) {
+        /* [shut] whoever shut it may have died, and the kernel wakes only one. */
+        pn_futex_wake(&side->ring->cell->shut, INT_MAX);
+    }
     pn_lock_release(side->lead);
     return status;
 }
@@ -638,13 +736,20 @@ pn_ring_shut(pn_ring *ring, bool now)
 {
     pn_ring_cell *cell = ring->cell;
     pn_thread *self = pn_self();
-    pn_pending_wake(self, &cell->not_empty);
-    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0));
-    pn_fence_after_exchange();
-    wake_leader(&cell->not_empty);
-    pn_pending_wake(self, &cell->not_full);
-    wake_leader(&cell->not_full);
+    bool locked = false;
+    if (!now) {
+        /* Between puts, not beside one: a consumer that finds the queue empty and shut
+         * goes for good, so no item may be committed after that. */
+        pn_status status = pn_lock_enter(&cell->tail_lock, pn_slot_owner_alive, ring->domain);
+        locked = status == PN_OK || status == PN_OWNER_DIED;
+    }
+    pn_pending_wake(self, &cell->shut);
+    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0)); /* [shut] */
+    pn_futex_wake(&cell->shut, INT_MAX);
     pn_pending_clear(self);
+    if (locked) {
+        pn_lock_release(&cell->tail_lock);
+    }
 }
 
 /* ---- making, looking, freeing ----------------------------------------------- */
@@ -752,6 +857,9 @@ pn_ring_any_names_object(pn_domain *domain, uint64_t wanted)
             uint64_t offset = pn_slab_cell(at, slab, i);
             pn_ring_cell *cell = pn_at(domain, offset);
             uint64_t last = atomic_load(&cell->last_handles);
+            if (offset == wanted) {
+                continue; /* a queue in itself: only who has it could take it out */
+            }
             bool never = last == 0 || (number_of(last) == number_of(atomic_load(&cell->head)) &&
                                        atomic_load(&cell->head) >= last);
             if (!never && walk(domain, offset, record_names_object, wanted) != PN_NAMED_NO) {
@@ -793,6 +901,10 @@ pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block)
 void
 pn_ring_discard(pn_domain *domain, uint64_t ring)
 {
+    /* Empty first: if we die before the cell is freed, nobody may walk its freed blocks. */
+    pn_ring_cell *cell = pn_at(domain, ring);
+    atomic_store(&cell->head, atomic_load(&cell->tail));
+    atomic_store(&cell->last_handles, 0);
     pn_block *block;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
          at = pn_heap_next(domain, at, &block)) {

@@ -20,8 +20,10 @@
  *   the other and then storing tail commits the count together with the bytes
  *   a sleeping leader is woken by whoever clears its word, or by the kernel if the
  *   one who should have done it died in between (list_op_pending)
- * The leader sleeps on two words, because a wake by the kernel changes none:
- * `not_empty` and the low half of tail, which the commit itself changes.
+ * The leader sleeps on three words, because a wake by the kernel changes none:
+ * `not_empty`, the low half of tail, which the commit itself changes, and `shut`.
+ * `shut` is written under tail_lock (but for PN_SHUT_NOW) and read before tail: who sees
+ * it and then an empty ring has seen the last put.
  *
  * Records, 8-byte aligned: {u32 value, u8 kind, u8 flags, u16 0} [payload].
  */
@@ -100,7 +102,7 @@ typedef struct {
     uint8_t pad_c[60];
     pn_lock lead_put;
     pn_word not_full;
-    pn_word shut;       /* 0 | PN_SHUT | PN_SHUT_NOW */
+    pn_word shut;       /* 0 | PN_SHUT | PN_SHUT_NOW, under tail_lock */
     uint64_t max_items; /* 0: unbounded */
     uint64_t max_bytes;
     uint8_t pad_d[40];
@@ -118,7 +120,9 @@ _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell
                    offsetof(pn_ring_cell, segment) == 768,
                "ring layout is shared between processes");
 
-enum { PN_SHUT = 1, PN_SHUT_NOW = 2 };
+/* High bits: the kernel wakes a word's sleeper for the dead only if its low 30 bits are 0. */
+#define PN_SHUT 0x80000000u
+#define PN_SHUT_NOW 0x40000000u
 
 /* This process's view of one end: the segment that it is in. */
 typedef struct {
@@ -132,9 +136,11 @@ typedef struct {
     pn_domain *domain;
     pn_ring_cell *cell;
     uint64_t offset;
-    uint64_t head_seen; /* producers' last look at head; under tail_lock */
-    uint64_t tail_seen; /* consumers' last look at tail; under head_lock */
+    /* Producers' last looks at head and at what had been taken; under tail_lock. */
+    uint64_t head_seen, taken_seen, taken_bytes_seen;
+    pn_word64 tail_seen; /* consumers' last look at tail; written under head_lock */
     pn_ring_end put, get;
+    pn_word pauses_in_vain; /* a hint for the next wait: waits in a row that pausing did not end */
 } pn_ring;
 
 /* Whole records, one after the other: committed by one store. */
@@ -168,7 +174,8 @@ pn_status pn_ring_get(pn_ring *ring, pn_sink *sink, int64_t deadline);
 
 uint64_t pn_ring_count(pn_ring *ring);
 uint64_t pn_ring_bytes(pn_ring *ring);
-/* Nothing more may be put; with `now`, nothing more be taken either. */
+/* Nothing more may be put; with `now`, nothing more be taken either. Without `now` it
+ * waits for a put that is under way, which may belong to a stopped process. */
 void pn_ring_shut(pn_ring *ring, bool now);
 
 static inline uint64_t

@@ -14,12 +14,16 @@
 #include "heap.h"
 #include "sweep.h"
 
-/* A line whose process never told its pid (a standard-library child that died while
- * starting) is given up after this long. */
+/* A line whose process has not told its pid is given up after so long: twice if the parent is
+ * still there; soon if it is not and the child, if it was ever forked, takes its line at once
+ * (one of the standard library's does so when it unpickles its arguments). */
 #define STARTING_LIMIT_NS (60 * 1000000000LL)
+#define ORPHAN_LIMIT_NS (1 * 1000000000LL)
 
-uint64_t
-pn_start_time(uint32_t pid)
+/* Start time of a pid, 0 if it is gone or a zombie, and where its stack begins: 0 if that
+ * is a secret, as after exec of a setuid program. */
+static uint64_t
+look_at(uint32_t pid, uint64_t *stack)
 {
     char path[40], text[1024];
     snprintf(path, sizeof(path), "/proc/%u/stat", pid);
@@ -42,18 +46,27 @@ pn_start_time(uint32_t pid)
     uint64_t start = 0;
     char *rest = NULL;
     int field = 3;
-    for (char *word = strtok_r(at + 2, " ", &rest); word != NULL;
+    for (char *word = strtok_r(at + 2, " ", &rest); word != NULL && field <= 28;
          word = strtok_r(NULL, " ", &rest), field++) {
         if (field == 20) {
             threads = atol(word);
         } else if (field == 22) {
             start = strtoull(word, NULL, 10);
-            break;
+        } else if (field == 28) {
+            uint64_t told = strtoull(word, NULL, 10);
+            *stack = told > 1 ? told : 0; /* 1 stands for "not for you" */
         }
     }
     /* A zombie leader with other threads running is a process that lives on. */
     bool gone = state == 'X' || (state == 'Z' && threads <= 1);
     return gone ? 0 : start;
+}
+
+uint64_t
+pn_start_time(uint32_t pid)
+{
+    uint64_t stack;
+    return look_at(pid, &stack);
 }
 
 static void
@@ -82,6 +95,7 @@ reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *inde
         atomic_fetch_add(&slot->generation, 1);
         atomic_store(&slot->pid, 0);
         atomic_store(&slot->start_time, 0);
+        atomic_store(&slot->stack, 0);
         atomic_store(&slot->flags, flags);
         atomic_store(&slot->parent_slot, domain->slot);
         atomic_store(&slot->parent_generation, domain->generation);
@@ -113,7 +127,7 @@ pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *i
             *generation = atomic_load(&domain->slots[*index].generation);
         }
         pn_domain_leave(domain);
-        if (!found && pn_sweep(domain) == 0) {
+        if (!found && pn_sweep_hard(domain) == 0) {
             break;
         }
     }
@@ -148,8 +162,14 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     if (state != PN_SLOT_STARTING && !(state == PN_SLOT_LIVE && atomic_load(&slot->pid) == pid)) {
         return PN_STALE;
     }
+    /* The fork handler claims for a child of ours that may be about to execute its interpreter:
+     * such a child claims once more, and tells then. */
+    bool is_settled = state == PN_SLOT_LIVE || atomic_load(&slot->parent_slot) == PN_SLOTS ||
+                      (atomic_load(&slot->flags) & (PN_SLOT_PLAIN | PN_SLOT_FOREIGN));
+    uint64_t stack = 0;
     atomic_store(&slot->pid, pid);
-    atomic_store(&slot->start_time, pn_start_time(pid));
+    atomic_store(&slot->start_time, look_at(pid, &stack));
+    atomic_store(&slot->stack, is_settled ? stack : 0);
     domain->slot = index;
     domain->generation = generation;
     atomic_store(&slot->state, PN_SLOT_LIVE);
@@ -158,10 +178,10 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
 }
 
 void
-pn_slot_leave(pn_domain *domain)
+pn_slot_mark(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t flags)
 {
-    if (domain->slot != PN_SLOTS) {
-        atomic_fetch_or(&domain->slots[domain->slot].flags, PN_SLOT_LEFT);
+    if (index < PN_SLOTS && atomic_load(&domain->slots[index].generation) == generation) {
+        atomic_fetch_or(&domain->slots[index].flags, flags);
     }
 }
 
@@ -246,7 +266,18 @@ pn_slot_awaited(pn_domain *domain, uint32_t index)
 {
     pn_slot *slot = &domain->slots[index];
     uint32_t foreign = PN_SLOT_PLAIN | PN_SLOT_FOREIGN;
-    return !(atomic_load(&slot->flags) & foreign) && slot_parent_alive(domain, slot);
+    return !(atomic_load(&slot->flags) & (foreign | PN_SLOT_SWEPT)) &&
+           slot_parent_alive(domain, slot);
+}
+
+/* Reserved, not begun: alive as long as somebody may still begin it. */
+static bool
+may_begin(pn_domain *domain, pn_slot *slot)
+{
+    int64_t limit =
+        atomic_load(&slot->flags) & PN_SLOT_FOREIGN ? STARTING_LIMIT_NS : ORPHAN_LIMIT_NS;
+    int64_t age = pn_now() - slot->reserved_at;
+    return age < limit || (age < 2 * STARTING_LIMIT_NS && slot_parent_alive(domain, slot));
 }
 
 bool
@@ -259,14 +290,12 @@ pn_slot_alive(pn_domain *domain, uint32_t index)
     }
     uint32_t pid = atomic_load(&slot->pid);
     if (pid == 0) {
-        /* Reserved, not begun: alive as long as somebody may still begin it. */
-        return pn_now() - slot->reserved_at < STARTING_LIMIT_NS ||
-               (pn_now() - slot->reserved_at < 2 * STARTING_LIMIT_NS &&
-                slot_parent_alive(domain, slot));
+        return may_begin(domain, slot);
     }
-    uint64_t start = pn_start_time(pid);
-    uint64_t known = atomic_load(&slot->start_time);
-    return start != 0 && (known == 0 || known == start);
+    uint64_t stack = 0, start = look_at(pid, &stack);
+    uint64_t known = atomic_load(&slot->start_time), known_stack = atomic_load(&slot->stack);
+    return start != 0 && (known == 0 || known == start) &&
+           (stack == 0 || known_stack == 0 || stack == known_stack);
 }
 
 bool

@@ -2,9 +2,12 @@
  *
  *   FREE -> STARTING (reserved by the parent) -> LIVE (claimed by the child) -> DEAD -> FREE
  *           \_______________________________________________________________/ swept
+ * Swept lines of processes that were killed stay DEAD until the guardian has looked for what
+ * they ran; lines of those that ended by themselves, and of processes not ours, are FREE at once.
  * A slot is named by (index, generation); generation grows each time the line is
  * used again, so what a dead process owned is never taken for its successor's.
- * A process is (pid, start time in clock ticks): pids come back, pairs do not. proc(5).
+ * A process is (pid, start time in clock ticks, start of its stack): pids come back,
+ * pairs do not, and exec, which is a death here, makes a new stack. proc(5).
  */
 #ifndef PN_SLOTS_H
 #define PN_SLOTS_H
@@ -14,11 +17,13 @@
 typedef enum { PN_SLOT_FREE, PN_SLOT_STARTING, PN_SLOT_LIVE, PN_SLOT_DEAD } pn_slot_state;
 
 enum {
-    PN_SLOT_KEEP = 1,     /* may outlive its parent */
-    PN_SLOT_PLAIN = 2,    /* a user's own fork */
-    PN_SLOT_GUARDIAN = 4, /* looks on, owns nothing */
-    PN_SLOT_FOREIGN = 8,  /* started by the standard library */
-    PN_SLOT_LEFT = 16     /* it ended by itself: what it leaves behind is meant */
+    PN_SLOT_KEEP = 1,      /* may outlive its parent */
+    PN_SLOT_PLAIN = 2,     /* a user's own fork */
+    PN_SLOT_GUARDIAN = 4,  /* looks on, owns nothing */
+    PN_SLOT_FOREIGN = 8,   /* started by the standard library */
+    PN_SLOT_LEFT = 16,     /* it ended by itself: what it leaves behind is meant */
+    PN_SLOT_ORPHANED = 32, /* it is ended because its parent died */
+    PN_SLOT_SWEPT = 64     /* dead, reaped, swept: kept for the guardian alone */
 };
 
 typedef struct pn_slot {
@@ -31,9 +36,10 @@ typedef struct pn_slot {
     pn_word parent_generation;
     pn_word64 report; /* offset of the block with the child's last words, 0: none */
     pn_word64 puts, gets, sleeps;
-    int64_t reserved_at; /* ns; STARTING without pid is given up after a while */
+    int64_t reserved_at; /* ns, or when it was forked; without pid it is given up after a while */
     char name[64];
-    uint8_t pad[256 - 136];
+    pn_word64 stack; /* address that the kernel tells; 0: not known */
+    uint8_t pad[256 - 144];
 } pn_slot;
 
 _Static_assert(sizeof(pn_slot) == 256, "slot layout is shared between processes");
@@ -64,8 +70,8 @@ pn_status pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, u
 void pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t pid);
 /* This process is the one: fill in pid and start time, become LIVE. */
 pn_status pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation);
-/* This process is about to end by itself. */
-void pn_slot_leave(pn_domain *domain);
+/* Add flags to the process of that generation; nothing if it is not there any more. */
+void pn_slot_mark(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t flags);
 /* Flags of the process of that generation, even if its line was swept; false if another
  * process uses the line by now. */
 bool pn_slot_flags(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t *flags);

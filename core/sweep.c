@@ -27,12 +27,15 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
         }
         uint64_t ring = atomic_load(&block->queue);
         pn_named named = ring == 0 ? PN_NAMED_NO : pn_ring_names_block(domain, ring, at);
+        if (atomic_load(&block->owner) != owner) {
+            continue; /* [answer] not named, because it was taken meanwhile */
+        }
         if (named == PN_NAMED_NO) {
             pn_heap_free_locked(domain, at);
         } else if (named == PN_NAMED_YES) {
             uint64_t dead = owner; /* unless a taker has just made itself the owner */
             atomic_compare_exchange_strong(&block->owner, &dead, 0);
-        } else {
+        } else if (named == PN_NAMED_UNKNOWN) {
             complete = false;
         }
     }
@@ -85,33 +88,55 @@ sweep_waits(pn_domain *domain, uint32_t slot)
     }
 }
 
-/* An awaited line stays, with its report, until its parent has read how the process ended. */
+typedef enum {
+    AWAITED, /* the line stays, with its report, until its parent has read how the process ended */
+    REAPED,
+    DISCARDED /* the line is freed in any case */
+} fate;
+
+/* Has the guardian to look for what this dead process ran? */
 static bool
-sweep_locked(pn_domain *domain, uint32_t index, bool awaited)
+is_guardians(pn_domain *domain, pn_slot *slot)
+{
+    uint32_t nobodys = PN_SLOT_LEFT | PN_SLOT_PLAIN | PN_SLOT_FOREIGN;
+    return atomic_load(&domain->header->guarded) && !(atomic_load(&slot->flags) & nobodys) &&
+           atomic_load(&slot->parent_slot) < PN_SLOTS;
+}
+
+static bool
+sweep_locked(pn_domain *domain, uint32_t index, fate fate)
 {
     pn_slot *slot = &domain->slots[index];
     atomic_store(&slot->state, PN_SLOT_DEAD);
     uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
     sweep_waits(domain, index);
     sweep_objects(domain, index);
-    if (!sweep_blocks(domain, owner, !awaited) || awaited) {
+    if (!sweep_blocks(domain, owner, fate != AWAITED) || fate == AWAITED) {
         return false; /* stays DEAD; the next sweep tries again */
+    }
+    if (fate == REAPED && is_guardians(domain, slot)) {
+        atomic_fetch_or(&slot->flags, PN_SLOT_SWEPT);
+        atomic_fetch_add(&domain->header->slots_changed, 1);
+        return false;
     }
     atomic_store(&slot->state, PN_SLOT_FREE);
     atomic_fetch_add(&domain->header->slots_changed, 1);
     return true;
 }
 
-int
-pn_sweep(pn_domain *domain)
+static int
+sweep_all(pn_domain *domain, bool hard)
 {
     int freed = 0;
-    bool is_dead[PN_SLOTS], is_awaited[PN_SLOTS];
+    bool is_dead[PN_SLOTS];
+    fate fates[PN_SLOTS];
     /* Liveness first, outside the lock: it reads /proc. */
     for (uint32_t i = 0; i < PN_SLOTS; i++) {
-        is_dead[i] = i != domain->slot && atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
+        pn_slot *slot = &domain->slots[i];
+        bool is_done = !hard && (atomic_load(&slot->flags) & PN_SLOT_SWEPT);
+        is_dead[i] = i != domain->slot && atomic_load(&slot->state) != PN_SLOT_FREE && !is_done &&
                      !pn_slot_alive(domain, i);
-        is_awaited[i] = is_dead[i] && pn_slot_awaited(domain, i);
+        fates[i] = is_dead[i] && pn_slot_awaited(domain, i) ? AWAITED : hard ? DISCARDED : REAPED;
     }
     if (pn_domain_enter(domain) != PN_OK) {
         return 0;
@@ -119,7 +144,7 @@ pn_sweep(pn_domain *domain)
     for (uint32_t i = 0; i < PN_SLOTS; i++) {
         if (is_dead[i] && atomic_load(&domain->slots[i].state) != PN_SLOT_FREE &&
             !pn_slot_alive(domain, i)) {
-            freed += sweep_locked(domain, i, is_awaited[i]);
+            freed += sweep_locked(domain, i, fates[i]);
         }
     }
     sweep_objects(domain, PN_SLOTS);
@@ -127,25 +152,50 @@ pn_sweep(pn_domain *domain)
     return freed;
 }
 
-void
-pn_sweep_slot(pn_domain *domain, uint32_t index, uint32_t generation)
+int
+pn_sweep(pn_domain *domain)
+{
+    return sweep_all(domain, false);
+}
+
+int
+pn_sweep_hard(pn_domain *domain)
+{
+    return sweep_all(domain, true);
+}
+
+static void
+sweep_one(pn_domain *domain, uint32_t index, uint32_t generation, fate fate)
 {
     pn_slot *slot = &domain->slots[index];
     if (pn_domain_enter(domain) != PN_OK) {
         return;
     }
     if (atomic_load(&slot->generation) == generation && atomic_load(&slot->state) != PN_SLOT_FREE) {
-        sweep_locked(domain, index, false);
+        sweep_locked(domain, index, fate);
     }
     pn_domain_leave(domain);
+}
+
+void
+pn_sweep_reaped(pn_domain *domain, uint32_t index, uint32_t generation)
+{
+    sweep_one(domain, index, generation, REAPED);
+}
+
+void
+pn_sweep_slot(pn_domain *domain, uint32_t index, uint32_t generation)
+{
+    sweep_one(domain, index, generation, DISCARDED);
 }
 
 void
 pn_sweep_sometimes(pn_domain *domain)
 {
     int64_t now = pn_now();
-    if (now - domain->header->last_sweep > SWEEP_EVERY_NS) {
-        domain->header->last_sweep = now;
+    _Atomic int64_t *last = &domain->header->last_sweep;
+    if (now - atomic_load_explicit(last, memory_order_relaxed) > SWEEP_EVERY_NS) {
+        atomic_store_explicit(last, now, memory_order_relaxed);
         pn_sweep(domain);
     }
 }

@@ -2,7 +2,7 @@
 
 Looked at: children (zombies too), processes in the domain's slots, open descriptors, entries of /dev/shm, threads
 that are not daemons. What may be left is what a program has once, whatever it does: the domain's memfd, the
-guardian, and the standard library's resource tracker and forkserver.
+guardian with its pidfd and its doorbell, and the standard library's resource tracker, forkserver and heap.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Snapshot:
         news += [f"process in a slot {slot}" for slot in sorted(self.slots - before.slots)]
         more = (self.descriptors - before.descriptors).items()
         news += [f"{count} open descriptor(s) on {target}" for target, count in sorted(more)]
-        news += [f"/dev/shm/{name}" for name in sorted(self.shared_memory - before.shared_memory)]
+        news += [f"/dev/shm/{name}" for name in sorted(self.shared_memory - before.shared_memory) if not is_used(name)]
         news += [f"thread {thread.name!r}" for thread in self.threads - before.threads]
         return news
 
@@ -52,7 +52,7 @@ def snapshot() -> Snapshot:
         children=frozenset(children()),
         slots=frozenset(slots()),
         descriptors=Counter(descriptors()),
-        shared_memory=frozenset(os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ()),
+        shared_memory=frozenset(shared_memory()),
         threads=frozenset(t for t in threading.enumerate() if not t.daemon),
     )
 
@@ -63,12 +63,14 @@ def children() -> Iterator[str]:
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
                 name, _, rest = file.read().rpartition(")")
+            state, parent = rest.split()[:2]
+            if int(parent) != os.getpid():
+                continue
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 command = file.read().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended since the listing
-        state, parent = rest.split()[:2]
-        if int(parent) == os.getpid() and not any(helper in command for helper in HELPERS):
+        if not any(helper in command for helper in HELPERS):
             yield f"{pid} {name.partition('(')[2]} {'zombie' if state == 'Z' else command.strip()}"
 
 
@@ -78,10 +80,18 @@ def slots() -> Iterator[str]:
     domain = module and module.domains.default
     if domain is None:
         return
+    domain.sweep()  # the line of a dead process is nobody's: whoever looks next clears it
     starting, live, guardian = 1, 2, 4
     for index, generation, state, pid, *_, flags, name in domain.slots():
         if state in {starting, live} and index != domain.slot and not flags & guardian:
             yield f"{index}.{generation} {name!r} pid {pid}"
+
+
+def shared_memory() -> Iterator[str]:
+    """Yield the names in /dev/shm, which all programs of the machine see: not what another run of our tests leaks."""
+    for name in os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ():
+        if not name.startswith("leak-") or name == f"leak-{os.getpid()}":
+            yield name
 
 
 def descriptors() -> Iterator[str]:
@@ -92,25 +102,44 @@ def descriptors() -> Iterator[str]:
             target = os.readlink(f"/proc/self/fd/{fd}")
         except FileNotFoundError:
             continue  # the descriptor of the listing itself
-        if fd not in kept and "memfd:procession" not in target:
+        if fd not in kept and "memfd:procession" not in target and not target.startswith("/dev/shm/pym-"):
             yield target.partition(":[")[0] if target[0] != "/" else target
 
 
+def is_used(name: str) -> bool:
+    """Does another program, which runs beside the tests, use this entry of /dev/shm?
+
+    Told by the inode: a semaphore is mapped under the name that it had before it got its own.
+    """
+    try:
+        inode = os.stat(f"/dev/shm/{name}").st_ino
+    except FileNotFoundError:
+        return True
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+                if int(pid) != os.getpid() and f" {inode} " in file.read():
+                    return True
+        except OSError:
+            continue  # it has ended, or is not ours to look into
+    return False
+
+
 def guardian_descriptors() -> set[int | None]:
-    """Return the descriptors by which the program holds its guardian: its bell, and its pidfd."""
-    janitor = sys.modules.get("procession._process.janitor")
-    domain = sys.modules["procession._memory.domain"].domains.default if janitor else None
-    if janitor is None or domain is None:
+    """Return the descriptors by which this program reaches its guardian."""
+    module = sys.modules.get("procession._process.janitor")
+    domain = sys.modules.get("procession._memory.domain")
+    if module is None or domain is None or domain.domains.default is None:
         return set()
-    pid, *_ = domain.guardian()
-    held = {janitor.doorbell._pipe}
+    held: set[int | None] = {module.doorbell.pipe}
+    guardian = f"Pid:\t{domain.domains.default.guardian()[0]}\n"
     for fd in os.listdir("/proc/self/fdinfo"):
         try:
-            with open(f"/proc/self/fdinfo/{fd}") as file:
-                if f"\nPid:\t{pid}\n" in file.read():
+            with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as file:
+                if guardian in file.read():
                     held.add(int(fd))
         except FileNotFoundError:
-            pass  # the descriptor of the listing itself
+            continue  # the descriptor of the listing itself
     return held
 
 

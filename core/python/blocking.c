@@ -16,6 +16,9 @@ pn_deadline(PyObject *timeout, int64_t *deadline)
     }
     double seconds = PyFloat_AsDouble(timeout);
     if (seconds == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+            return -1;
+        }
         PyErr_Format(PyExc_TypeError, "timeout must be seconds (a number) or None, not %.100s",
                      Py_TYPE(timeout)->tp_name);
         return -1;

@@ -15,6 +15,8 @@
 #include "../heap.h"
 
 #define DEPTH_LIMIT 6 /* of nested tuples: deeper ones are pickled */
+/* Bytes: larger trees are pickled, which writes only once what an item names many times. */
+#define TREE_LIMIT ((size_t)1 << 20)
 
 enum { PLAIN = 0, FAILED = -1, NOT_PLAIN = 1 };
 
@@ -153,10 +155,14 @@ append_count(pn_buffer *buffer, char tag, Py_ssize_t count)
     return count > UINT32_MAX ? NOT_PLAIN : append(buffer, tag, &wide, 4);
 }
 
+/* The tree begins at `start` of the buffer. */
 static int
-encode_tree(pn_buffer *buffer, PyObject *obj, int depth)
+encode_tree(pn_buffer *buffer, size_t start, PyObject *obj, int depth)
 {
     PyTypeObject *type = Py_TYPE(obj);
+    if (buffer->used - start > TREE_LIMIT) {
+        return NOT_PLAIN;
+    }
     if (type == &PyLong_Type) {
         return encode_long(buffer, obj);
     }
@@ -180,7 +186,7 @@ encode_tree(pn_buffer *buffer, PyObject *obj, int depth)
         int result =
             count < 256 ? append(buffer, 't', &narrow, 1) : append_count(buffer, '(', count);
         for (Py_ssize_t i = 0; i < count && result == PLAIN; i++) {
-            result = encode_tree(buffer, PyTuple_GET_ITEM(obj, i), depth + 1);
+            result = encode_tree(buffer, start, PyTuple_GET_ITEM(obj, i), depth + 1);
         }
         return result;
     }
@@ -191,8 +197,9 @@ encode_tree(pn_buffer *buffer, PyObject *obj, int depth)
         Py_ssize_t count = PyList_GET_SIZE(obj);
         int result = append_count(buffer, '[', count);
         for (Py_ssize_t i = 0; i < count && result == PLAIN; i++) {
-            result = i < PyList_GET_SIZE(obj) ? encode_tree(buffer, PyList_GET_ITEM(obj, i), 1)
-                                              : NOT_PLAIN;
+            result = i < PyList_GET_SIZE(obj)
+                         ? encode_tree(buffer, start, PyList_GET_ITEM(obj, i), 1)
+                         : NOT_PLAIN;
         }
         return result;
     }
@@ -201,9 +208,9 @@ encode_tree(pn_buffer *buffer, PyObject *obj, int depth)
         PyObject *key, *value;
         Py_ssize_t at = 0;
         while (result == PLAIN && PyDict_Next(obj, &at, &key, &value)) {
-            result = encode_tree(buffer, key, 1);
+            result = encode_tree(buffer, start, key, 1);
             if (result == PLAIN) {
-                result = encode_tree(buffer, value, 1);
+                result = encode_tree(buffer, start, value, 1);
             }
         }
         return result;
@@ -485,15 +492,23 @@ encode_pickled(pn_state *state, SharedObject *ring, pn_buffer *buffer, size_t st
 static int
 encode_immediate(pn_buffer *buffer, pn_record_kind kind, uint32_t value)
 {
-    pn_record record = {.value = value, .kind = (uint8_t)kind};
-    return append_raw(buffer, &record, sizeof(record));
+    char *at = room(buffer, sizeof(pn_record));
+    if (at == NULL) {
+        return -1;
+    }
+    /* Written as one word: the ring copies it at once, and a load waits for the stores of
+     * single fields to reach the cache. Little endian, as futex words need it anyway. */
+    uint64_t word = (uint64_t)kind << 32 | value;
+    memcpy(at, &word, sizeof(word));
+    buffer->used += sizeof(word);
+    return 0;
 }
 
 static int
 encode_tree_record(pn_state *state, SharedObject *ring, pn_buffer *buffer, size_t start,
                    PyObject *obj)
 {
-    int result = encode_tree(buffer, obj, 0);
+    int result = encode_tree(buffer, start, obj, 0);
     if (result == NOT_PLAIN) {
         buffer->used = start + sizeof(pn_record);
         return encode_pickled(state, ring, buffer, start, obj);
@@ -663,14 +678,10 @@ pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
     }
     pn_domain *domain = ring->domain;
     payload data = open_payload(domain, record);
-    /* The take gave this process a bit for each object named; hold it until the
-     * unpickled objects have references of their own, then give up what is over. */
-    uint32_t handles = data.handles ? data.handles->count : 0;
-    for (uint32_t i = 0; i < handles; i++) {
-        pn_object_retain(domain, data.handles->offset[i]);
-    }
     PyObject *result = decode_payload(state, record, &data);
-    for (uint32_t i = 0; i < handles; i++) {
+    /* The take gave this process a reference to each object named: the unpickled objects
+     * have their own now. */
+    for (uint32_t i = 0; data.handles != NULL && i < data.handles->count; i++) {
         pn_object_drop(domain, data.handles->offset[i]);
     }
     if (data.block != 0) {

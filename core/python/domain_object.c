@@ -268,7 +268,19 @@ domain_take_report(DomainObject *self, PyObject *args)
 static PyObject *
 domain_leave(DomainObject *self, PyObject *Py_UNUSED(none))
 {
-    pn_slot_leave(self->domain);
+    pn_domain *domain = self->domain;
+    pn_slot_mark(domain, domain->slot, domain->generation, PN_SLOT_LEFT);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+domain_mark_orphan(DomainObject *self, PyObject *args)
+{
+    unsigned int index, generation;
+    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
+        return NULL;
+    }
+    pn_slot_mark(self->domain, index, generation, PN_SLOT_ORPHANED);
     Py_RETURN_NONE;
 }
 
@@ -390,6 +402,9 @@ static PyMethodDef methods[] = {
     {"take_report", (PyCFunction)domain_take_report, METH_VARARGS, NULL},
     {"leave", (PyCFunction)domain_leave, METH_NOARGS,
      "leave($self)\n--\n\nThis process is about to end by itself."},
+    {"mark_orphan", (PyCFunction)domain_mark_orphan, METH_VARARGS,
+     "mark_orphan($self, index, generation, /)\n--\n\n"
+     "That process is ended because its parent died."},
     {"slot_flags", (PyCFunction)domain_slot_flags, METH_VARARGS,
      "slot_flags($self, index, generation, /)\n--\n\n"
      "Flags of that process, swept or not; None if another one uses the line."},

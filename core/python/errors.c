@@ -43,7 +43,7 @@ pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name
         return ours("ShutDown", "%s '%s' was shut down: nothing more comes or goes", what, name);
     case PN_STALE:
         return ours("StaleHandle",
-                    "the %s of this handle ('%s') has been freed: nobody held it any more. "
+                    "the %s of this handle has been freed: nobody held it any more. "
                     "Keep a reference until the receiver has it.",
                     what, name);
     case PN_NO_MEMORY:

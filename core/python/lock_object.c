@@ -2,10 +2,11 @@
  * release it: owned by a process, not by a thread). */
 #include "objects.h"
 
+/* NULL with an exception if it was not made. */
 static pn_lock *
 lock_of(SharedObject *self)
 {
-    return &((pn_lock_cell *)pn_shared_cell(self))->lock;
+    return pn_shared_made(self) ? &((pn_lock_cell *)pn_shared_cell(self))->lock : NULL;
 }
 
 static PyObject *
@@ -96,6 +97,9 @@ static int
 acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
 {
     pn_lock *lock = lock_of(self);
+    if (lock == NULL) {
+        return -1;
+    }
     bool ledger = is_ledger(self);
     *status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
     if (*status == PN_BUSY) {
@@ -196,14 +200,16 @@ mutex_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
     if ((count || names) && parse_acquire(args, count, names, &block, &deadline) < 0) {
         return NULL;
     }
-    if (pn_lock_mine(lock_of(self))) {
-        if (block && deadline == PN_FOREVER) {
-            PyErr_Format(PyExc_RuntimeError,
-                         "Mutex '%s' is held by this very thread: acquiring it again would wait "
-                         "for ever. Use an RLock.",
-                         pn_shared_cell(self)->name);
-            return NULL;
-        }
+    pn_lock *lock = lock_of(self);
+    if (lock == NULL) {
+        return NULL;
+    }
+    if (pn_lock_mine(lock) && block && deadline == PN_FOREVER) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "Mutex '%s' is held by this very thread: acquiring it again would wait "
+                     "for ever. Use an RLock.",
+                     pn_shared_cell(self)->name);
+        return NULL;
     }
     pn_status status;
     int taken = acquire(self, block, deadline, &status);
@@ -219,6 +225,9 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
         return NULL;
     }
     pn_lock *lock = lock_of(self);
+    if (lock == NULL) {
+        return NULL;
+    }
     if (pn_lock_mine(lock)) {
         lock->depth++;
         Py_RETURN_TRUE;
@@ -233,9 +242,13 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
 PyDoc_STRVAR(release_doc, "release($self)\n--\n\nGive it back.");
 
 static PyObject *
-mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
+mutex_release_by(SharedObject *self, pn_status (*release)(pn_lock *))
 {
-    pn_status status = pn_lock_release(lock_of(self));
+    pn_lock *lock = lock_of(self);
+    if (lock == NULL) {
+        return NULL;
+    }
+    pn_status status = release(lock);
     if (status != PN_OK) {
         return raise_for(self, status);
     }
@@ -243,19 +256,24 @@ mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyObject *
+mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    return mutex_release_by(self, pn_lock_release);
+}
+
+static PyObject *
 mutex_release_marked(SharedObject *self, PyObject *Py_UNUSED(none))
 {
-    pn_status status = pn_lock_release_marked(lock_of(self));
-    if (status != PN_OK) {
-        return raise_for(self, status);
-    }
-    Py_RETURN_NONE;
+    return mutex_release_by(self, pn_lock_release_marked);
 }
 
 static PyObject *
 rlock_release(SharedObject *self, PyObject *Py_UNUSED(none))
 {
     pn_lock *lock = lock_of(self);
+    if (lock == NULL) {
+        return NULL;
+    }
     if (!pn_lock_mine(lock)) {
         PyErr_SetString(PyExc_AssertionError,
                         "attempt to release recursive lock not owned by thread");
@@ -272,7 +290,11 @@ rlock_release(SharedObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 lock_release(SharedObject *self, PyObject *Py_UNUSED(none))
 {
-    if (pn_ledger_release(lock_of(self)) != PN_OK) {
+    pn_lock *lock = lock_of(self);
+    if (lock == NULL) {
+        return NULL;
+    }
+    if (pn_ledger_release(lock) != PN_OK) {
         PyErr_Format(PyExc_ValueError, "Lock '%s' released too many times: nobody holds it",
                      pn_shared_cell(self)->name);
         return NULL;
@@ -323,7 +345,8 @@ PyDoc_STRVAR(locked_doc, "locked($self)\n--\n\nIs it held by anybody just now?")
 static PyObject *
 lock_locked(SharedObject *self, PyObject *Py_UNUSED(none))
 {
-    return PyBool_FromLong((atomic_load(&lock_of(self)->word) & PN_OWNER) != 0);
+    pn_lock *lock = lock_of(self);
+    return lock ? PyBool_FromLong((atomic_load(&lock->word) & PN_OWNER) != 0) : NULL;
 }
 
 PyDoc_STRVAR(look_doc,
@@ -334,6 +357,9 @@ static PyObject *
 lock_look(SharedObject *self, PyObject *Py_UNUSED(none))
 {
     pn_lock *lock = lock_of(self);
+    if (lock == NULL) {
+        return NULL;
+    }
     uint32_t owner = atomic_load(&lock->word) & PN_OWNER;
     uint32_t holder = atomic_load(&lock->holder);
     if (owner & PN_LEDGER) {
@@ -365,7 +391,8 @@ lock_look(SharedObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 get_owner_died(SharedObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(self->owner_died && pn_lock_mine(lock_of(self)));
+    pn_lock *lock = lock_of(self);
+    return lock ? PyBool_FromLong(self->owner_died && pn_lock_mine(lock)) : NULL;
 }
 
 static PyGetSetDef mutex_getset[] = {

@@ -50,6 +50,17 @@ pn_shared_cell(SharedObject *self)
     return pn_at(self->domain, self->offset);
 }
 
+/* False, with RuntimeError, if __init__ or _attach did not make it. */
+static inline bool
+pn_shared_made(SharedObject *self)
+{
+    if (self->offset == 0) {
+        PyErr_Format(PyExc_RuntimeError, "%.100s.__init__() was not called",
+                     Py_TYPE(self)->tp_name);
+    }
+    return self->offset != 0;
+}
+
 /* --- process_object.c: functions of the module --- */
 PyObject *pn_py_pause_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_resume_janitor(PyObject *module, PyObject *none);

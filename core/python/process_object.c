@@ -14,9 +14,10 @@ typedef struct {
     pn_child *child;
 } ChildObject;
 
-PyDoc_STRVAR(child_doc, "Child(domain, slot, generation, pid, started_ns)\n--\n\n"
-                        "A child of this process, watched by the janitor from now on. `started_ns`: "
-                        "time.monotonic_ns() just before it was forked.");
+PyDoc_STRVAR(child_doc,
+             "Child(domain, slot, generation, pid, started_ns)\n--\n\n"
+             "A child of this process, watched by the janitor from now on. `started_ns`: "
+             "time.monotonic_ns() just before it was forked.");
 
 static PyObject *
 child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -136,13 +137,14 @@ child_result(ChildObject *self, PyObject *Py_UNUSED(none))
         Py_RETURN_NONE;
     }
     return Py_BuildValue(
-        "{sNsisNsNsNsLsLsLsLsLsLsLsy#}", "known", PyBool_FromLong(state == PN_CHILD_ENDED), "code",
-        child->code, "signalled", PyBool_FromLong(child->signalled), "core_dumped",
+        "{sNsisNsNsNsNsLsLsLsLsLsLsLsy#}", "known", PyBool_FromLong(state == PN_CHILD_ENDED),
+        "code", child->code, "signalled", PyBool_FromLong(child->signalled), "core_dumped",
         PyBool_FromLong(child->core_dumped), "out_of_memory", PyBool_FromLong(child->out_of_memory),
-        "started_ns", (long long)child->started, "ended_ns", (long long)child->ended, "run_ns",
-        (long long)child->run_ns, "ready_ns", (long long)child->ready_ns, "user_us",
-        (long long)child->user_us, "system_us", (long long)child->system_us, "max_rss",
-        (long long)child->max_rss, "report", child->report, (Py_ssize_t)child->report_length);
+        "orphaned", PyBool_FromLong(child->orphaned), "started_ns", (long long)child->started,
+        "ended_ns", (long long)child->ended, "run_ns", (long long)child->run_ns, "ready_ns",
+        (long long)child->ready_ns, "user_us", (long long)child->user_us, "system_us",
+        (long long)child->system_us, "max_rss", (long long)child->max_rss, "report", child->report,
+        (Py_ssize_t)child->report_length);
 }
 
 static PyObject *

@@ -28,7 +28,7 @@ static PyObject *
 ring_open(RingObject *self, PyObject *Py_UNUSED(none))
 {
     self->state = pn_state_of((PyObject *)self);
-    if (self->state == NULL) {
+    if (self->state == NULL || !pn_shared_made(&self->shared)) {
         return NULL;
     }
     pn_ring_open(&self->ring, self->shared.domain, self->shared.offset);
@@ -118,8 +118,7 @@ parse(const char *function, const char *first_name, PyObject *const *args, Py_ss
 static int
 check_open(RingObject *self)
 {
-    if (self->shared.offset == 0) {
-        PyErr_SetString(PyExc_RuntimeError, "Queue.__init__() was not called");
+    if (!pn_shared_made(&self->shared)) {
         return -1;
     }
     if (self->closed) {
@@ -215,20 +214,24 @@ ring_put_nowait(RingObject *self, PyObject *obj)
     return ring_put(self, args, 2, NULL);
 }
 
-/* As many records from `at` on as one commit may take. */
+/* As many records from `at` on as one commit may take: not so many that a bounded queue
+ * would have to be empty for them. */
 static pn_batch
-next_batch(const pn_buffer *buffer, size_t at, uint64_t max_items)
+next_batch(const pn_buffer *buffer, size_t at, const pn_ring_cell *cell)
 {
     pn_batch batch = {.bytes = buffer->bytes + at};
-    uint64_t most = max_items > 4 ? max_items / 4 : max_items ? 1 : UINT64_MAX;
-    while (at + batch.length < buffer->used && batch.count < most) {
+    uint64_t most = cell->max_items ? cell->max_items / 4 : UINT64_MAX;
+    uint64_t heaviest = cell->max_bytes ? cell->max_bytes / 4 : UINT64_MAX;
+    while (at + batch.length < buffer->used) {
         const pn_record *record = (const pn_record *)(batch.bytes + batch.length);
         uint64_t size = pn_record_size(record);
-        if (batch.count > 0 && batch.length + size > PN_RING_INLINE) {
+        uint64_t weight = record->flags ? pn_record_weight(record) : size;
+        if (batch.count > 0 && (batch.length + size > PN_RING_INLINE || batch.count >= most ||
+                                batch.weight + weight > heaviest)) {
             break;
         }
         batch.length += size;
-        batch.weight += record->flags ? pn_record_weight(record) : size;
+        batch.weight += weight;
         batch.handles |= record->flags & PN_RECORD_HANDLES;
         batch.count++;
     }
@@ -276,7 +279,7 @@ ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
         /* Raised before anything was put. */
     }
     while (result == 0 && at < buffer.used) {
-        pn_batch batch = next_batch(&buffer, at, self->ring.cell->max_items);
+        pn_batch batch = next_batch(&buffer, at, self->ring.cell);
         result = put_batch(self, &batch, call.block, deadline);
         if (result == 0) {
             at += batch.length;
@@ -452,6 +455,9 @@ ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
 static PyObject *
 ring_qsize(RingObject *self, PyObject *Py_UNUSED(none))
 {
+    if (!pn_shared_made(&self->shared)) {
+        return NULL;
+    }
     return PyLong_FromUnsignedLongLong(pn_ring_count(&self->ring));
 }
 
@@ -467,6 +473,9 @@ ring_empty(RingObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 ring_full(RingObject *self, PyObject *Py_UNUSED(none))
 {
+    if (!pn_shared_made(&self->shared)) {
+        return NULL;
+    }
     pn_ring_cell *cell = self->ring.cell;
     return PyBool_FromLong((cell->max_items && pn_ring_count(&self->ring) >= cell->max_items) ||
                            (cell->max_bytes && pn_ring_bytes(&self->ring) >= cell->max_bytes));
@@ -483,7 +492,7 @@ static PyObject *
 ring_shut(RingObject *self, PyObject *now)
 {
     int immediate = PyObject_IsTrue(now);
-    if (immediate < 0) {
+    if (immediate < 0 || !pn_shared_made(&self->shared)) {
         return NULL;
     }
     pn_ring_shut(&self->ring, immediate);
@@ -496,6 +505,9 @@ PyDoc_STRVAR(look_doc,
 static PyObject *
 ring_look(RingObject *self, PyObject *Py_UNUSED(none))
 {
+    if (!pn_shared_made(&self->shared)) {
+        return NULL;
+    }
     pn_ring_cell *cell = self->ring.cell;
     return Py_BuildValue("KKKKIII", (unsigned long long)pn_ring_count(&self->ring),
                          (unsigned long long)pn_ring_bytes(&self->ring),

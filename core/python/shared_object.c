@@ -113,6 +113,9 @@ shared_hold_for(SharedObject *self, PyObject *argument)
     if (PyErr_Occurred()) {
         return NULL;
     }
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
     if (slot >= PN_SLOTS) {
         PyErr_SetString(PyExc_ValueError, "no such slot");
         return NULL;
@@ -134,14 +137,16 @@ get_name(SharedObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_handle(SharedObject *self, void *Py_UNUSED(closure))
 {
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
     return Py_BuildValue("(KI)", (unsigned long long)self->offset, self->generation);
 }
 
 static PyObject *
 get_domain(SharedObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *domain = self->domain_object ? (PyObject *)self->domain_object : Py_None;
-    return Py_NewRef(domain);
+    return pn_shared_made(self) ? Py_NewRef((PyObject *)self->domain_object) : NULL;
 }
 
 static PyMethodDef methods[] = {

@@ -1,9 +1,10 @@
 """Processes, locks and queues that survive the death of anyone who uses them."""
 
-import platform as _platform
 import sys as _sys
 
 if _sys.platform != "linux":
+    import platform as _platform
+
     raise ImportError(
         f"procession needs Linux (this is {_platform.system()}). To run there with what the "
         "standard library gives:\n"

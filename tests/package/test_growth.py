@@ -184,6 +184,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.leave": lambda bench: bench.domain.leave(),
     "Domain.slot_flags": lambda bench: bench.domain.slot_flags(bench.domain.slot, bench.domain.generation),
     "Domain.slot_flags other": lambda bench: bench.domain.slot_flags(bench.domain.slot, 77),
+    "Domain.mark_orphan": lambda bench: bench.domain.mark_orphan(5, 77),
     "Domain.claim_guardian": lambda bench: bench.domain.claim_guardian(0),
     "Child.look of no slot": lambda bench: _core.Child(bench.domain, 1 << 20, 0, 1, 1),
     "Child.look of a new one": Bench.child,

@@ -54,8 +54,8 @@ class OwnerDied(RuntimeError):
         )
         self.name = name
 
-    def __reduce__(self) -> tuple[type["OwnerDied"], tuple[str]]:
-        return type(self), (self.name,)
+    def __reduce__(self) -> tuple[type["OwnerDied"], tuple[str], dict[str, object]]:
+        return type(self), (self.name,), self.__dict__
 
 
 class OwnerDiedWarning(RuntimeWarning):
@@ -77,12 +77,9 @@ class NotShared(RuntimeError):
 class RemoteError(RuntimeError):
     """A child raised an exception that does not pickle; ``type_name`` and the text are what is left of it."""
 
-    def __init__(self, type_name: str, text: str) -> None:
+    def __init__(self, text: str, type_name: str = "Exception") -> None:
         super().__init__(text)
         self.type_name = type_name
-
-    def __reduce__(self) -> tuple[type["RemoteError"], tuple[str, str]]:
-        return type(self), (self.type_name, str(self))
 
 
 class RemoteTraceback(Exception):

@@ -1,6 +1,6 @@
 """What this machine offers, what is missing, and what that costs."""
 
-import platform
+import os
 from dataclasses import dataclass
 
 from procession import _core
@@ -59,6 +59,10 @@ def doctor() -> Report:
     >>> print(report)  # doctest: +SKIP
     procession on Linux 6.18.44, 2 CPUs: all there.
     """
+    known = ", ".join(_COSTS)
+    for name in filter(None, os.environ.get("PROCESSION_DISABLE", "").split(",")):
+        if name not in _COSTS:
+            raise ValueError(f"PROCESSION_DISABLE names {name!r}; known are {known}")
     found = _core.features()
     missing = tuple(Missing(name, *_COSTS[name]) for name in _COSTS if not found[name])  # type: ignore[literal-required]
-    return Report(platform.release(), found["cpus"], missing)
+    return Report(os.uname().release, found["cpus"], missing)

@@ -8,11 +8,10 @@ process is killed before it was done, that item is gone with it, at most what on
 ``get_many`` had in hand.
 """
 
-import itertools
-import operator
 from typing import Any, Generic, TypeVar
 
 from procession import _core
+from procession._base.arguments import label, size
 from procession._base.statistics import QueueStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
@@ -21,17 +20,6 @@ from procession._memory.handle import reduce_shared
 __all__ = ["Queue", "SimpleQueue"]
 
 T = TypeVar("T")
-_numbers = itertools.count(1)
-
-
-def _size(value: object, what: str) -> int:
-    try:
-        size = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
-    if size < 0:
-        raise ValueError(f"{what} must be 0 (unbounded) or more, not {size}")
-    return size
 
 
 class _BaseQueue(_core.Ring, Generic[T]):
@@ -54,11 +42,11 @@ class _BaseQueue(_core.Ring, Generic[T]):
 
     def statistics(self) -> QueueStatistics:
         """Items, bytes and waiters at this instant."""
-        items, size, maxsize, max_bytes, waiting, shut, closed = self._look()
+        items, weight, maxsize, max_bytes, waiting, shut, closed = self._look()
         return QueueStatistics(
             name=self.name,
             items=items,
-            bytes=size,
+            bytes=weight,
             maxsize=maxsize,
             max_bytes=max_bytes,
             waiting=waiting,
@@ -97,9 +85,9 @@ class Queue(_BaseQueue[T]):
     def __init__(self, maxsize: int = 0, *, max_bytes: int | None = None, name: str | None = None) -> None:
         super().__init__(
             domains.current(),
-            f"Queue-{next(_numbers)}" if name is None else name,
-            _size(maxsize, "maxsize"),
-            _size(max_bytes or 0, "max_bytes"),
+            label("Queue", name),
+            size(maxsize, "maxsize"),
+            size(0 if max_bytes is None else max_bytes, "max_bytes"),
         )
 
     def join_thread(self) -> None:
@@ -115,4 +103,4 @@ class SimpleQueue(_BaseQueue[T]):
     """The drop-in for ``multiprocessing.SimpleQueue``: unbounded, ``put``, ``get``, ``empty``."""
 
     def __init__(self, *, name: str | None = None) -> None:
-        super().__init__(domains.current(), f"SimpleQueue-{next(_numbers)}" if name is None else name, 0, 0)
+        super().__init__(domains.current(), label("SimpleQueue", name), 0, 0)

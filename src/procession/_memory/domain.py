@@ -7,8 +7,7 @@ from procession import _core
 
 __all__ = ["Domains", "domains"]
 
-# Bytes of address space that a domain needs at least (core/domain.c).
-MINIMUM = 64 << 20
+SMALLEST = 64 << 20  # bytes of address space
 
 
 class Domains:
@@ -39,9 +38,7 @@ class Domains:
         with self._lock:
             domain = self.default
             if domain is None:
-                domain = _core.Domain.create(
-                    _bytes_of("PROCESSION_DOMAIN_SIZE", MINIMUM), _bytes_of("PROCESSION_MAX_BYTES", 1)
-                )
+                domain = _create()
                 self._by_uuid[domain.uuid] = domain
             return domain
 
@@ -54,9 +51,25 @@ class Domains:
         with self._lock:
             domain = self._by_uuid.get(uuid)
             if domain is None:
-                domain = _core.Domain.attach(fd, slot, generation)
+                try:
+                    domain = _core.Domain.attach(fd, slot, generation)
+                except BaseException:
+                    os.close(fd)
+                    raise
                 self._by_uuid[uuid] = domain
+            else:
+                os.close(fd)
             return domain
+
+
+def _create() -> _core.Domain:
+    size = _bytes_of("PROCESSION_DOMAIN_SIZE", SMALLEST)
+    most = _bytes_of("PROCESSION_MAX_BYTES", 1)
+    try:
+        return _core.Domain.create(size, most)
+    except OSError as error:
+        wanted = f"PROCESSION_DOMAIN_SIZE is {size}" if size else "ulimit -v and ulimit -f bound it"
+        raise OSError(error.errno, f"no address space for shared memory ({wanted}): {error.strerror}") from None
 
 
 def _bytes_of(variable: str, least: int) -> int:
@@ -67,8 +80,8 @@ def _bytes_of(variable: str, least: int) -> int:
         value = int(text)
     except ValueError:
         value = -1
-    if value < least:
-        raise ValueError(f"{variable} must be {least} bytes or more, not {text!r}")
+    if not least <= value < 1 << 63:
+        raise ValueError(f"{variable} must be a number of bytes, {least} or more, not {text!r}")
     return value
 
 

@@ -9,7 +9,7 @@ by a slot of the process table that was reserved for the child.
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,8 +46,15 @@ class _Starts:
             default = domains.default
             if reserved is None or default is None or default.uuid != domain.uuid:
                 reserved = domain.reserve_slot("", FOREIGN)
+                # It goes when the start has failed or the child was reaped.
+                weakref.finalize(popen, _release, os.getpid(), domain, *reserved).atexit = False
             known[domain.uuid] = (stdlib.DupFd(domain.fd), *reserved)
         return known[domain.uuid]
+
+
+def _release(pid: int, domain: _core.Domain, slot: int, generation: int) -> None:
+    if os.getpid() == pid:  # a forked child forgets its parent's children: no reason to bury them
+        domain.release_slot(slot, generation)
 
 
 _carriage = _Carriage()
@@ -65,12 +72,14 @@ def collect_handles(domain: _core.Domain) -> Iterator[set[int]]:
         _carriage.domain, _carriage.offsets = before
 
 
-def reduce_shared(shared: _core.Shared, state: dict[str, object] | None = None) -> tuple[Any, ...]:
-    """What ``__reduce__`` of a shared object returns. Raises NotShared elsewhere than above."""
+def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
+    """What ``__reduce__`` of a shared object returns. Raises NotShared elsewhere than above.
+
+    Attributes travel as with any object, by ``__getstate__`` and ``__setstate__`` if there are such.
+    """
     domain = shared._domain
     offset, generation = shared._handle
     cls = type(shared)
-    rebuild: Callable[..., Any]
     if _carriage.offsets is not None and _carriage.domain is not None:
         if _carriage.domain.uuid == domain.uuid:
             _carriage.offsets.add(offset)
@@ -87,8 +96,15 @@ def reduce_shared(shared: _core.Shared, state: dict[str, object] | None = None) 
             )
         where = _starts.passage(popen, domain)
         shared._hold_for(where[1])
-    rebuild = _rebuild
-    return rebuild, (cls, domain.uuid, offset, generation, *where, state)
+    return _rebuild, (cls, domain.uuid, offset, generation, *where), _state_of(shared)
+
+
+def _state_of(shared: _core.Shared) -> object:
+    state = shared.__getstate__()
+    if isinstance(state, dict):
+        # What Queue[Job]() remembers of its type: Job may be of a kind that cannot be pickled.
+        state = {name: value for name, value in state.items() if name != "__orig_class__"}
+    return state or None
 
 
 def _rebuild(
@@ -99,15 +115,11 @@ def _rebuild(
     passage: Any,
     slot: int | None,
     slot_generation: int,
-    state: dict[str, object] | None,
 ) -> _core.Shared:
     domain = domains.get(uuid)
     if domain is None:
         domain = domains.attach(uuid, _open(passage, cls), slot, slot_generation)
-    shared = cls._attach(domain, offset, generation)
-    if state:
-        shared.__dict__.update(state)
-    return shared
+    return cls._attach(domain, offset, generation)
 
 
 def _open(passage: Any, cls: type[_core.Shared]) -> int:
@@ -121,5 +133,4 @@ def _open(passage: Any, cls: type[_core.Shared]) -> int:
             raise StaleHandle(
                 f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
             ) from error
-    # The start passes one descriptor for all handles: keep an own copy of it.
-    return os.dup(passage.detach())
+    return int(passage.detach())  # passed once for all handles, and only the first one opens it

@@ -25,6 +25,7 @@ def begin(domain: _core.Domain, parent: int, tied: bool) -> int:
     """
     os.environ[TREE_MARK] = f"{domain.uuid.hex()}:{domain.slot}.{domain.generation}"
     if tied and not _core.die_with(parent):
+        domain.mark_orphan(domain.slot, domain.generation)
         os._exit(1)  # the parent died meanwhile
     try:
         return os.pidfd_open(parent)

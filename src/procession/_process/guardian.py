@@ -6,9 +6,15 @@ It sleeps on the pidfds of all processes in the domain's table and on a doorbell
 * the children that it started are killed, but for those with orphan="keep";
 * if it was a child itself and was killed (it did not mark its line as left): whatever it ran is killed, found by
   the mark in its environment, and so are its own forks and the processes it started by the standard library;
-* its line of the table is swept.
+* its line of the table is swept, unless its parent has still to read there how it ended.
+
+A swept line of a killed process is kept in the table until the guardian has seen it, so none escapes, even if it
+died before there was a guardian.
 
 It ends when nobody of the program is left. It takes no lock but the domain's, for microseconds.
+
+It may be killed itself, and at the same instant as those who would start another. So it has a deputy: a fork of it that
+sleeps until the guardian is killed, and then is the guardian.
 """
 
 from __future__ import annotations
@@ -27,8 +33,8 @@ if TYPE_CHECKING:
 Key = tuple[int, int]  # of a line: index and generation
 
 TREE_MARK = b"PROCESSION_TREE="
-STARTING, LIVE = 1, 2
-KEEP, PLAIN, FOREIGN, LEFT = 1, 2, 8, 16
+DEAD = 3  # state of a line
+KEEP, PLAIN, FOREIGN, LEFT, SWEPT = 1, 2, 8, 16, 64  # flags of a line
 NOBODY = 1024  # as a parent: the line has none
 # Seconds between two looks at all lines while there are some: nobody may have rung.
 TICK = 1.0
@@ -72,6 +78,7 @@ class Guardian:
         self.domain = domain
         self.poll = select.poll()
         self.bell = bell
+        self.deputy: Deputy | None = None
         self.poll.register(bell, select.POLLIN)
         self.pidfds: dict[Key, int] = {}
         self.lines: dict[Key, Line] = {}  # as last seen alive
@@ -82,6 +89,7 @@ class Guardian:
     def run(self) -> None:
         """Watch until nobody is left."""
         while True:
+            self.mind_deputy()
             again = self.look()
             if not self.lines and not again:
                 return
@@ -92,15 +100,30 @@ class Guardian:
             except BlockingIOError:
                 pass
 
+    def mind_deputy(self) -> None:
+        """See to it that there is one."""
+        if self.deputy is not None and is_readable(self.deputy.pidfd):
+            self.poll.unregister(self.deputy.pidfd)
+            self.deputy.close()
+            self.deputy = None
+        if self.deputy is None:
+            try:
+                self.deputy = Deputy(self.domain, [self.bell, *self.pidfds.values()])
+            except OSError:
+                return  # no process or descriptor to be had; the next look tries again
+            self.poll.register(self.deputy.pidfd, select.POLLIN)
+
     def look(self) -> bool:
         """Read the table, end what must end. True if something needs a second look soon."""
         rows = {line.key: line for line in map(Line, self.domain.slots())}
         for key in [key for key in self.lines if key not in rows]:
             self.bury(key)  # somebody else has swept it
-        unclear = False
+        unclear = orphaned = False
         for key, line in rows.items():
-            if line.pid == 0:
-                unclear |= line.parent is not None and line.parent not in rows
+            if line.state == DEAD:
+                self.bury(key, line)
+            elif line.pid == 0:
+                orphaned |= line.parent is not None and line.parent not in rows
             elif key not in self.pidfds and not self.meet(line):
                 self.bury(key, line)
         for key, pidfd in list(self.pidfds.items()):
@@ -116,7 +139,9 @@ class Guardian:
                 del self.dead[key]
             elif not self.is_needed(key, rows):
                 self.domain.release_slot(*key)
-        return unclear or bool(self.scans)
+        if orphaned:
+            self.domain.sweep()  # which knows when nobody can begin any more there
+        return unclear or orphaned or bool(self.scans)
 
     def meet(self, line: Line) -> bool:
         """Hold on to a process by a pidfd; False if it is dead already."""
@@ -159,12 +184,12 @@ class Guardian:
 
     def is_needed(self, key: Key, rows: dict[Key, Line]) -> bool:
         """Must the line of a dead process stay? Its parent reads there how it ended; its children look for it."""
-        return rows[key].parent in self.lines or any(
-            row.parent == key and row.key not in self.dead for row in rows.values()
-        )
+        awaited = rows[key].parent in self.lines and not rows[key].flags & (PLAIN | FOREIGN | SWEPT)
+        return awaited or any(row.parent == key and row.key not in self.dead for row in rows.values())
 
     def end(self, line: Line) -> None:
-        """SIGKILL it."""
+        """SIGKILL it, and note why in its line."""
+        self.domain.mark_orphan(*line.key)
         pidfd = self.pidfds.get(line.key)
         if pidfd is not None:
             try:
@@ -216,13 +241,69 @@ def kill_marked(pid: str, marks: dict[bytes, Key]) -> None:
         os.close(pidfd)
 
 
-def main() -> None:
+class Deputy:
+    """A fork of the guardian that takes its place when it is killed; `close` are descriptors that it does not need."""
+
+    def __init__(self, domain: Domain, close: list[int]) -> None:
+        guardian = os.pidfd_open(os.getpid())
+        reader, self.writer = os.pipe2(os.O_CLOEXEC)
+        self.pid = os.fork()
+        if self.pid == 0:
+            for fd in [*close, self.writer]:
+                os.close(fd)
+            code = 1
+            try:
+                stand_by(domain, guardian, reader)
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(guardian)
+        os.close(reader)
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def dismiss(self) -> None:
+        """The guardian ends by itself: nobody shall take its place."""
+        try:
+            os.write(self.writer, b"!")
+        except OSError:
+            pass  # it was killed
+
+    def close(self) -> None:
+        """Reap one that has ended."""
+        os.close(self.writer)
+        os.close(self.pidfd)
+        os.waitpid(self.pid, 0)
+
+
+def stand_by(domain: Domain, guardian: int, dismissal: int) -> None:
+    """Wait for the guardian's end, and follow it unless it was dismissed."""
+    poll = select.poll()
+    poll.register(guardian, select.POLLIN)
+    while not poll.poll():
+        pass
+    dismissed = bool(os.read(dismissal, 1))
+    os.close(guardian)
+    os.close(dismissal)
+    if not dismissed:
+        watch(domain)
+
+
+def watch(domain: Domain) -> None:
     """Become the guardian of the domain, unless there is one."""
-    core = load_core(sys.argv[1])
-    domain = core.Domain.watch(3)
     bell, ringer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    if domain.claim_guardian(ringer):
-        Guardian(domain, bell).run()
+    if not domain.claim_guardian(ringer):
+        return
+    guardian = Guardian(domain, bell)
+    try:
+        guardian.run()
+    finally:
+        if guardian.deputy is not None:
+            guardian.deputy.dismiss()
+
+
+def main() -> None:
+    """Watch, from a fresh interpreter."""
+    watch(load_core(sys.argv[1]).Domain.watch(3))
 
 
 if __name__ == "__main__":

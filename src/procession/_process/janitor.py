@@ -5,21 +5,20 @@ guardian's doorbell is rung when a child was started.
 """
 
 import os
-from pathlib import Path
 
 from procession import _core
 from procession._process import stdlib
 
 __all__ = ["Doorbell", "doorbell"]
 
-GUARDIAN = str(Path(__file__).with_name("guardian.py"))
+GUARDIAN = os.path.join(os.path.dirname(__file__), "guardian.py")
 
 
 class Doorbell:
     """The pipe by which the guardian of a domain hears of new processes."""
 
     def __init__(self) -> None:
-        self._pipe: int | None = None
+        self.pipe: int | None = None
         self._guardian: tuple[int, int, int] = (0, 0, 0)
 
     def ensure(self, domain: _core.Domain) -> None:
@@ -32,14 +31,14 @@ class Doorbell:
         """Tell the guardian to read the table. Without one there is nobody to tell: a new one reads it anyway."""
         guardian = domain.guardian()
         try:
-            if guardian != self._guardian or self._pipe is None:
+            if guardian != self._guardian or self.pipe is None:
                 self.close()
                 pid, _, fd = guardian
                 if pid == 0:
                     return
-                self._pipe = os.open(f"/proc/{pid}/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                self.pipe = os.open(f"/proc/{pid}/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 self._guardian = guardian
-            os.write(self._pipe, b"!")
+            os.write(self.pipe, b"!")
         except BlockingIOError:
             pass  # it has bells enough to wake up
         except OSError:
@@ -47,9 +46,9 @@ class Doorbell:
 
     def close(self) -> None:
         """Let go of the pipe."""
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
 
 
 doorbell = Doorbell()

@@ -105,7 +105,7 @@ def encode_report(error: BaseException) -> bytes:
 
 def _decode_report(report: bytes) -> BaseException:
     body, type_name, words, text = pickle.loads(report)
-    error: BaseException = RemoteError(type_name, words)
+    error: BaseException = RemoteError(words, type_name)
     if body:
         try:
             loaded = pickle.loads(body)
@@ -120,6 +120,14 @@ def _decode_report(report: bytes) -> BaseException:
 # ---- the parent's view -------------------------------------------------------------
 
 
+def _kind_of_signal(result: "_Result", reason: str | None) -> Kind:
+    if reason:
+        return "killed"
+    if result["orphaned"]:
+        return "parent_died"
+    return "out_of_memory" if result["out_of_memory"] else "signalled"
+
+
 def outcome_of(result: "_Result", sent: dict[int, str]) -> Outcome:
     """Make an Outcome of what the core kept; `sent`: signal -> what of ours sent it."""
     number = result["code"] if result["signalled"] else None
@@ -129,7 +137,7 @@ def outcome_of(result: "_Result", sent: dict[int, str]) -> Outcome:
     if not result["known"]:
         kind = "unknown"
     elif number is not None:
-        kind = "killed" if reason else "out_of_memory" if result["out_of_memory"] else "signalled"
+        kind = _kind_of_signal(result, reason)
     elif error is not None:
         kind = "raised"
     else:

@@ -1,19 +1,17 @@
 """Locks that come back when their owner dies."""
 
-import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from procession import _core
+from procession._base.arguments import label
 from procession._base.errors import OwnerDied, OwnerDiedWarning
 from procession._base.statistics import LockStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
 
 __all__ = ["Lock", "Mutex", "RLock"]
-
-_numbers = itertools.count(1)
 
 
 def _statistics(lock: "_core.Lock | _core.RLock | _core.Mutex") -> LockStatistics:
@@ -40,10 +38,6 @@ def _describe(lock: "_core.Lock | _core.RLock | _core.Mutex") -> str:
     return f"<{type(lock).__name__} '{now.name}' {state}{waiting}>"
 
 
-def _label(kind: str, name: str | None) -> str:
-    return f"{kind}-{next(_numbers)}" if name is None else name
-
-
 class Lock(_core.Lock):
     """The drop-in for ``multiprocessing.Lock``: any process or thread may release it.
 
@@ -57,7 +51,7 @@ class Lock(_core.Lock):
     """
 
     def __init__(self, *, name: str | None = None) -> None:
-        super().__init__(domains.current(), _label("Lock", name))
+        super().__init__(domains.current(), label("Lock", name))
 
     @property
     def name(self) -> str:
@@ -83,7 +77,7 @@ class RLock(_core.RLock):
     """
 
     def __init__(self, *, name: str | None = None) -> None:
-        super().__init__(domains.current(), _label("RLock", name))
+        super().__init__(domains.current(), label("RLock", name))
 
     @property
     def name(self) -> str:
@@ -114,6 +108,8 @@ class Mutex(_core.Mutex):
     thread that holds it would wait for itself.
     """
 
+    _repair: Callable[[OwnerDied], object] | None = None
+
     def __init__(
         self,
         *,
@@ -122,8 +118,9 @@ class Mutex(_core.Mutex):
     ) -> None:
         if on_owner_death is not None and not callable(on_owner_death):
             raise TypeError(f"on_owner_death must be callable, not {type(on_owner_death).__name__}")
-        super().__init__(domains.current(), _label("Mutex", name))
-        self._repair = on_owner_death
+        super().__init__(domains.current(), label("Mutex", name))
+        if on_owner_death is not None:
+            self._repair = on_owner_death
 
     @property
     def name(self) -> str:
@@ -146,4 +143,4 @@ class Mutex(_core.Mutex):
         return _describe(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return reduce_shared(self, {"_repair": self._repair})
+        return reduce_shared(self)

@@ -36,6 +36,7 @@ class ForkPopen(Popen):
         at_exit = stdlib.RunAtExit()
         try:
             at_exit.begin()
+            self.domain.claim_slot(*self.procession_slot)  # this is its program: an exec would be its end
             sentinel = child.begin(self.domain, parent, tied)
             code = process._bootstrap(parent_sentinel=sentinel)
         finally:

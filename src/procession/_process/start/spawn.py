@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from multiprocessing.reduction import dump
-from pathlib import Path
 from typing import Any
 
 from procession._process import stdlib
@@ -13,7 +12,7 @@ from procession._process.popen import Popen
 
 __all__ = ["SpawnPopen"]
 
-PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+PACKAGE_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 PROGRAM = (
     "import sys; sys.path.append({root!r}); from procession._process.child import spawn_main; spawn_main({arguments})"
 )

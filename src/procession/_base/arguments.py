@@ -1,0 +1,31 @@
+"""Checks of what callers give, with errors that name the argument."""
+
+import itertools
+import operator
+from collections import defaultdict
+
+__all__ = ["label", "size"]
+
+LARGEST = (1 << 63) - 1
+
+_numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(lambda: itertools.count(1))
+
+
+def label(kind: str, name: object) -> str:
+    """The name of an object: the given one, or the kind with a number."""
+    if name is None:
+        return f"{kind}-{next(_numbers[kind])}"
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {type(name).__name__}")
+    return name
+
+
+def size(value: object, what: str) -> int:
+    """A limit: 0 (unbounded) or more."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
+    if not 0 <= number <= LARGEST:
+        raise ValueError(f"{what} must be 0 (unbounded) or more, and below 2**63, not {number}")
+    return number

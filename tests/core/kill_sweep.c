@@ -1,0 +1,106 @@
+/* Step-kill: sweeping after the dead, and sweeping while somebody takes what they put. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "audit.h"
+#include "heap.h"
+#include "items.h"
+#include "slots.h"
+#include "stepkill.h"
+#include "sweep.h"
+
+static void
+put_block(world *world, uint32_t id)
+{
+    parcel parcel;
+    uint64_t block;
+    if (pn_heap_alloc(world->domain, 64, PN_BLOCK_PAYLOAD, world->object, &block) != PN_OK) {
+        abort();
+    }
+    parcel_clear(&parcel);
+    parcel_add_block(&parcel, world->domain, id, block, 64);
+    pn_batch batch = parcel_batch(&parcel);
+    pn_ring_try_put(&world->ring, &batch);
+}
+
+/* A life that leaves something of every kind behind. */
+static void
+leave_everything(world *world)
+{
+    uint64_t offset;
+    uint32_t generation;
+    put_block(world, 1);
+    put_block(world, 2);
+    pn_heap_alloc(world->domain, 3 * PN_PAGE, PN_BLOCK_PAYLOAD, world->object, &offset);
+    pn_heap_alloc(world->domain, 3 * PN_PAGE, PN_BLOCK_REPORT, 0, &offset);
+    pn_object_new(world->domain, PN_OBJECT_MUTEX, "left", &offset, &generation);
+    pn_ring_new(world->domain, "left", 0, 0, &offset, &generation);
+    pn_wait_begin(world->domain, offset, PN_WAIT_GET);
+}
+
+static void
+build_dead(world *world)
+{
+    ring_make(world, 0, 0);
+    live_and_die(world, leave_everything);
+    book(world, 1);
+    book(world, 2);
+    victim_puts(world, 100, 1); /* none: a sweeper puts nothing */
+}
+
+static void
+op_sweep(world *world)
+{
+    pn_sweep(world->domain);
+}
+
+/* Takes an item and keeps its block until the sweep is over. */
+static void
+take_and_keep(world *world, actor *me)
+{
+    static uint64_t room[64];
+    uint32_t id;
+    pn_status status = get_one(&world->ring, room, sizeof(room), PN_FOREVER, &id);
+    ACTOR_CHECK(me, status == PN_OK);
+    atomic_store(&me->log[LOG - 1], 1);
+    while (atomic_load(&world->stage->ended) == 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
+    const pn_record *record = (const pn_record *)room;
+    uint64_t block = item_block(record)->offset;
+    uint64_t state = atomic_load(&pn_block_at(world->domain, block)->state);
+    ACTOR_CHECK(me, pn_block_kind_of(state) == PN_BLOCK_PAYLOAD);
+    ACTOR_CHECK(me, item_is_whole(world->domain, record));
+    if (pn_block_kind_of(state) == PN_BLOCK_PAYLOAD) {
+        pn_heap_free(world->domain, block);
+    }
+    actor_note(me, id);
+}
+
+static void
+another_takes(world *world)
+{
+    crew_meet_until(world, 0, &world->stage->actors[0].log[LOG - 1]);
+}
+
+#define FROM(function) .from = (void (*)(void))function
+
+const scenario sweep_scenarios[] = {
+    {.name = "sweep",
+     .build = build_dead,
+     .operation = op_sweep,
+     FROM(pn_domain_enter),
+     .sampled = true,
+     .cast = {COMING(consume, 0, 0), COMING(produce, 301, 2)},
+     RING_RULES},
+    {.name = "sweep, while another takes (no death)",
+     .build = build_dead,
+     .operation = op_sweep,
+     FROM(pn_ring_names_block),
+     .meet = true,
+     .most = 1000,
+     .at_stop = another_takes,
+     .cast = {COMING(take_and_keep, 0, 1), COMING(consume, 0, 0), COMING(produce, 301, 2)},
+     .survive = ring_survive},
+    {.name = NULL},
+};

@@ -1,0 +1,142 @@
+/* The process table, who waits, and sweeping it. */
+#include "check.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "heap.h"
+#include "object.h"
+#include "slots.h"
+#include "sweep.h"
+
+static void
+a_line_is_reserved_claimed_and_swept(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint32_t index, generation, mine = domain->slot;
+    CHECK(pn_slot_alive(domain, mine));
+    CHECK(pn_slot_reserve(domain, "child", PN_SLOT_KEEP, &index, &generation) == PN_OK);
+    CHECK(index != mine && pn_slot_alive(domain, index));
+    CHECK(pn_slot_claim(domain, index, generation + 1) == PN_STALE);
+    CHECK(pn_slot_claim(domain, PN_SLOTS, generation) == PN_STALE);
+    pn_sweep_slot(domain, index, generation + 1); /* another's: nothing happens */
+    CHECK(count_slots(domain) == 2);
+    pn_sweep_slot(domain, index, generation);
+    CHECK(count_slots(domain) == 1);
+    CHECK(pn_slot_claim(domain, index, generation) == PN_STALE);
+    pn_domain_close(domain);
+}
+
+static void
+who_was_reserved_and_never_began_is_given_up(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint32_t index, generation;
+    CHECK(pn_slot_reserve(domain, "", 0, &index, &generation) == PN_OK);
+    CHECK(pn_sweep(domain) == 0);
+    domain->slots[index].reserved_at -= 130 * INT64_C(1000000000);
+    CHECK(!pn_slot_alive(domain, index));
+    pn_sweep(domain);
+    pn_sweep_slot(domain, index, generation);
+    CHECK(count_slots(domain) == 1);
+    pn_domain_close(domain);
+}
+
+static void
+a_pid_that_came_back_is_not_taken_for_the_dead(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint32_t index, generation;
+    CHECK(pn_slot_reserve(domain, "", 0, &index, &generation) == PN_OK);
+    pn_slot_set_pid(domain, index, generation, (uint32_t)getpid());
+    CHECK(pn_slot_alive(domain, index));
+    atomic_fetch_add(&domain->slots[index].start_time, 1);
+    CHECK(!pn_slot_alive(domain, index));
+    pn_domain_close(domain);
+}
+
+static void
+a_full_table_is_swept_and_then_refuses(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint32_t index, generation, first = PN_SLOTS;
+    for (uint32_t i = 1; i < PN_SLOTS; i++) {
+        CHECK(pn_slot_reserve(domain, "", 0, &index, &generation) == PN_OK);
+        first = first == PN_SLOTS ? index : first;
+    }
+    CHECK(pn_slot_reserve(domain, "", 0, &index, &generation) == PN_NO_SLOT);
+    atomic_store(&domain->slots[first].flags, PN_SLOT_PLAIN);
+    domain->slots[first].reserved_at -= 130 * INT64_C(1000000000);
+    CHECK(pn_slot_reserve(domain, "", 0, &index, &generation) == PN_OK);
+    CHECK(index == first);
+    pid_t pid = fork(); /* finds the table full, and works all the same */
+    if (pid == 0) {
+        uint64_t offset;
+        CHECK(domain->slot == PN_SLOTS);
+        CHECK(pn_object_new(domain, PN_OBJECT_LOCK, "", &offset, &generation) == PN_OK);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    pn_domain_close(domain);
+}
+
+static void
+a_dead_child_leaves_nothing(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t block;
+    IN_DEAD_PROCESS(CHECK(pn_heap_alloc(domain, 99999, PN_BLOCK_PAYLOAD, 0, &block) == PN_OK);
+                    CHECK(pn_heap_alloc(domain, 1, PN_BLOCK_REPORT, 0, &block) == PN_OK);
+                    CHECK(pn_wait_begin(domain, 8192, PN_WAIT_LOCK) != NULL));
+    CHECK(count_slots(domain) == 2);
+    CHECK(pn_wait_count(domain, 8192) == 1);
+    CHECK(pn_sweep(domain) == 1);
+    CHECK(count_slots(domain) == 1);
+    CHECK(pn_wait_count(domain, 8192) == 0);
+    CHECK(pn_heap_used(domain, PN_BLOCK_PAYLOAD) + pn_heap_used(domain, PN_BLOCK_REPORT) == 0);
+    CHECK_SOUND(audit_domain(domain));
+    pn_domain_close(domain);
+}
+
+static void
+the_domain_lock_of_a_dead_process_is_repaired(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t block;
+    IN_DEAD_PROCESS(CHECK(pn_heap_alloc(domain, 9999, PN_BLOCK_PAYLOAD, 0, &block) == PN_OK);
+                    CHECK(pn_domain_enter(domain) == PN_OK);
+                    atomic_store(&domain->header->committed, 1); domain->header->hint[3] = 1);
+    CHECK(pn_sweep(domain) == 1);
+    CHECK_SOUND(audit_domain(domain));
+    pn_domain_close(domain);
+}
+
+static void
+waits_are_counted_by_object(void)
+{
+    pn_domain *domain = make_domain(0);
+    pn_wait *one = pn_wait_begin(domain, 4096, PN_WAIT_GET);
+    pn_wait *two = pn_wait_begin(domain, 4096, PN_WAIT_PUT);
+    CHECK(one != NULL && two != NULL && one != two);
+    CHECK(pn_wait_count(domain, 4096) == 2 && pn_wait_count(domain, 512) == 0);
+    pn_wait_end(one);
+    CHECK(pn_wait_count(domain, 4096) == 1);
+    pn_wait_end(two);
+    pn_wait_end(NULL);
+    CHECK(pn_wait_count(domain, 4096) == 0);
+    pn_domain_close(domain);
+}
+
+int
+main(void)
+{
+    RUN(a_line_is_reserved_claimed_and_swept);
+    RUN(who_was_reserved_and_never_began_is_given_up);
+    RUN(a_pid_that_came_back_is_not_taken_for_the_dead);
+    RUN(a_full_table_is_swept_and_then_refuses);
+    RUN(a_dead_child_leaves_nothing);
+    RUN(the_domain_lock_of_a_dead_process_is_repaired);
+    RUN(waits_are_counted_by_object);
+    return 0;
+}

@@ -1,0 +1,286 @@
+/* The core under many threads of one process: for the sanitizers, which see no other processes.
+ *
+ * Several rings, limited and unlimited, with segments, blocks and objects inside items;
+ * robust and ledger locks; the heap; sweeps. Everything that was put must arrive. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <pthread.h>
+
+#include "heap.h"
+#include "items.h"
+#include "slots.h"
+#include "sweep.h"
+
+enum { PRODUCERS = 4, CONSUMERS = 4, ITEMS = 600, LOCKERS = 4, TURNS = 2000, HEAPERS = 3 };
+
+static pn_domain *domain;
+
+/* ---- rings -------------------------------------------------------------------- */
+
+typedef struct {
+    pn_ring ring;
+    uint32_t kind;
+    pn_word received[PRODUCERS * ITEMS + 1];
+    pn_word next_producer;
+} exchange;
+
+static void
+fill(exchange *exchange, parcel *parcel, uint32_t id)
+{
+    uint64_t offset;
+    uint32_t generation;
+    parcel_clear(parcel);
+    switch (exchange->kind + id % 3) {
+    case 0:
+        parcel_add(parcel, id);
+        break;
+    case 1:
+        parcel_add_bytes(parcel, id, 8 + id % 700);
+        break;
+    case 2:
+        parcel_add_bytes(parcel, id, 4000);
+        break;
+    case 3:
+        CHECK(pn_heap_alloc(domain, 5000, PN_BLOCK_PAYLOAD, exchange->ring.offset, &offset) ==
+              PN_OK);
+        parcel_add_block(parcel, domain, id, offset, 5000);
+        break;
+    default:
+        CHECK(pn_object_new(domain, PN_OBJECT_LOCK, "item", &offset, &generation) == PN_OK);
+        parcel_add_object(parcel, id, offset);
+    }
+}
+
+static void *
+produce(void *argument)
+{
+    exchange *exchange = argument;
+    static _Thread_local parcel parcel;
+    uint32_t first = atomic_fetch_add(&exchange->next_producer, 1) * ITEMS + 1;
+    for (uint32_t id = first; id < first + ITEMS; id++) {
+        fill(exchange, &parcel, id);
+        pn_batch batch = parcel_batch(&parcel);
+        pn_status status;
+        do {
+            status = pn_ring_put(&exchange->ring, &batch, PN_FOREVER);
+        } while (status == PN_INTERRUPTED);
+        CHECK(status == PN_OK);
+        const pn_record *record = (const pn_record *)parcel.bytes;
+        if (item_object(record) != 0) {
+            pn_object_drop(domain, item_object(record)); /* the item keeps it */
+        }
+    }
+    return NULL;
+}
+
+static void
+receive(exchange *exchange, const pn_record *record)
+{
+    CHECK(item_is_whole(domain, record));
+    if (item_block(record) != NULL) {
+        pn_heap_free(domain, item_block(record)->offset);
+    }
+    uint64_t object = item_object(record);
+    if (object != 0) {
+        pn_object_retain(domain, object);
+        pn_lock *lock = &((pn_lock_cell *)pn_at(domain, object))->lock;
+        CHECK(pn_ledger_try(lock, domain->slot) == PN_OK);
+        CHECK(pn_ledger_release(lock) == PN_OK);
+        pn_object_drop(domain, object);
+    }
+    CHECK(atomic_fetch_add(&exchange->received[item_id(record)], 1) == 0);
+}
+
+static void *
+consume(void *argument)
+{
+    exchange *exchange = argument;
+    uint64_t *room = malloc(64 << 10);
+    for (;;) {
+        pn_sink sink = {.bytes = (char *)room, .capacity = 64 << 10, .limit = 5};
+        pn_status status = pn_ring_get(&exchange->ring, &sink, PN_FOREVER);
+        if (status == PN_SHUT_DOWN) {
+            break;
+        }
+        CHECK(status == PN_OK || status == PN_INTERRUPTED);
+        for (uint64_t at = 0; at < sink.used;) {
+            const pn_record *record = (const pn_record *)(sink.bytes + at);
+            receive(exchange, record);
+            at += pn_record_size(record);
+        }
+        if (sink.on_heap) {
+            free(sink.bytes);
+        }
+        pn_ring_count(&exchange->ring);
+    }
+    free(room);
+    return NULL;
+}
+
+static exchange *
+make_exchange(uint32_t kind, uint64_t max_items, uint64_t max_bytes)
+{
+    uint64_t offset;
+    uint32_t generation;
+    exchange *made = calloc(1, sizeof(*made));
+    CHECK(pn_ring_new(domain, "ring", max_items, max_bytes, &offset, &generation) == PN_OK);
+    pn_ring_open(&made->ring, domain, offset);
+    made->kind = kind;
+    return made;
+}
+
+static void
+run_exchange(exchange *exchange)
+{
+    pthread_t producers[PRODUCERS], consumers[CONSUMERS];
+    for (int i = 0; i < CONSUMERS; i++) {
+        CHECK(pthread_create(&consumers[i], NULL, consume, exchange) == 0);
+    }
+    for (int i = 0; i < PRODUCERS; i++) {
+        CHECK(pthread_create(&producers[i], NULL, produce, exchange) == 0);
+    }
+    for (int i = 0; i < PRODUCERS; i++) {
+        pthread_join(producers[i], NULL);
+    }
+    pn_ring_shut(&exchange->ring, false);
+    for (int i = 0; i < CONSUMERS; i++) {
+        pthread_join(consumers[i], NULL);
+    }
+    for (uint32_t id = 1; id <= PRODUCERS * ITEMS; id++) {
+        CHECK(atomic_load(&exchange->received[id]) == 1);
+    }
+    CHECK(pn_ring_count(&exchange->ring) == 0 && pn_ring_bytes(&exchange->ring) == 0);
+    pn_object_drop(domain, exchange->ring.offset);
+    free(exchange);
+}
+
+static void *
+exchange_in_thread(void *argument)
+{
+    run_exchange(argument);
+    return NULL;
+}
+
+static void
+rings_work_side_by_side(void)
+{
+    exchange *exchanges[] = {make_exchange(0, 0, 0), make_exchange(0, 3, 0),
+                             make_exchange(1, 0, 40000), make_exchange(2, 7, 0)};
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, exchange_in_thread, exchanges[i]) == 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK_SOUND(audit_domain(domain));
+}
+
+/* ---- locks --------------------------------------------------------------------- */
+
+static pn_lock_cell *robust, *ledger;
+static uint64_t under_robust, under_ledger; /* plain: a lock that does not lock is a race */
+
+static void *
+lock_both(void *unused)
+{
+    (void)unused;
+    for (int turn = 0; turn < TURNS; turn++) {
+        CHECK(pn_lock_enter(&robust->lock, pn_slot_owner_alive, domain) == PN_OK);
+        under_robust++;
+        CHECK(pn_lock_release(&robust->lock) == PN_OK);
+        pn_status status;
+        do {
+            status = pn_ledger_wait(&ledger->lock, domain->slot, PN_FOREVER, pn_slot_owner_alive,
+                                    domain);
+        } while (status == PN_INTERRUPTED);
+        CHECK(status == PN_OK);
+        under_ledger++;
+        CHECK(pn_ledger_release(&ledger->lock) == PN_OK);
+    }
+    return NULL;
+}
+
+static pn_lock_cell *
+make_lock(pn_object_type type, uint64_t *offset)
+{
+    uint32_t generation;
+    CHECK(pn_object_new(domain, type, "lock", offset, &generation) == PN_OK);
+    return pn_at(domain, *offset);
+}
+
+static void
+locks_exclude(void)
+{
+    uint64_t one, two;
+    robust = make_lock(PN_OBJECT_MUTEX, &one);
+    ledger = make_lock(PN_OBJECT_LOCK, &two);
+    pthread_t threads[LOCKERS];
+    for (int i = 0; i < LOCKERS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, lock_both, NULL) == 0);
+    }
+    for (int i = 0; i < LOCKERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(under_robust == LOCKERS * TURNS && under_ledger == LOCKERS * TURNS);
+    pn_object_drop(domain, one);
+    pn_object_drop(domain, two);
+}
+
+/* ---- heap, objects, slots, sweeps ------------------------------------------------- */
+
+static void *
+use_domain(void *argument)
+{
+    unsigned seed = (unsigned)(uintptr_t)argument;
+    for (int turn = 0; turn < 300; turn++) {
+        uint64_t block, object;
+        uint32_t generation, index;
+        uint64_t bytes = 1 + (uint64_t)rand_r(&seed) % (turn % 10 ? 30000 : 900000);
+        CHECK(pn_heap_alloc(domain, bytes, PN_BLOCK_PAYLOAD, 0, &block) == PN_OK);
+        char *memory = pn_at(domain, block);
+        memory[0] = memory[bytes - 1] = (char)turn;
+        CHECK(pn_object_new(domain, PN_OBJECT_RLOCK, "lock", &object, &generation) == PN_OK);
+        CHECK(pn_object_attach(domain, object, generation) == PN_OK);
+        pn_wait *wait = pn_wait_begin(domain, object, PN_WAIT_LOCK);
+        pn_object_drop(domain, object);
+        pn_wait_end(wait);
+        pn_object_drop(domain, object);
+        CHECK(pn_object_attach(domain, object, generation) == PN_STALE);
+        CHECK(memory[0] == (char)turn);
+        pn_heap_free(domain, block);
+        if (turn % 50 == 0) {
+            CHECK(pn_slot_reserve(domain, "", 0, &index, &generation) == PN_OK);
+            pn_sweep(domain);
+            pn_sweep_slot(domain, index, generation);
+        }
+    }
+    return NULL;
+}
+
+static void
+the_domain_is_shared(void)
+{
+    pthread_t threads[HEAPERS];
+    for (int i = 0; i < HEAPERS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, use_domain, (void *)(uintptr_t)(i + 1)) == 0);
+    }
+    for (int i = 0; i < HEAPERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(pn_heap_used(domain, PN_BLOCK_PAYLOAD) == 0);
+    CHECK(count_slots(domain) == 1 && count_objects(domain) == 0);
+    CHECK_SOUND(audit_domain(domain));
+}
+
+int
+main(void)
+{
+    domain = make_domain(UINT64_C(200) << 20);
+    RUN(locks_exclude);
+    RUN(the_domain_is_shared);
+    RUN(rings_work_side_by_side);
+    pn_domain_close(domain);
+    return 0;
+}

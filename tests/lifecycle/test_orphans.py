@@ -1,0 +1,153 @@
+"""A killed parent leaves nothing: children, grandchildren and what they ran end; by the kernel, or by the guardian."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lifecycle.tools import end, guardian_of, is_gone, numbers, program, until
+
+# A root with a child and a grandchild, each of which also runs something by subprocess; prints all pids.
+FAMILY = r"""
+import os, procession, subprocess, sys, threading, time
+def tell(number):
+    os.write(1, b"%d\n" % number)  # in one piece: several processes write
+def rest(*_):
+    tell(subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid)
+    time.sleep(600)
+def child(method):
+    inner = procession.Process(target=rest, start_method=method)
+    inner.start()
+    tell(inner.pid)
+    rest()
+if __name__ == "__main__":
+    outer = procession.Process(target=child, args=("fork",), start_method="METHOD", orphan="ORPHAN")
+    def start():
+        outer.start()
+        tell(outer.pid)
+    THREAD
+    outer.join()
+"""
+IN_MAIN = "start()"
+# The thread has ended long before the parent is killed, and must not take the child with it when it ends.
+IN_THREAD = "thread = threading.Thread(target=start); thread.start(); thread.join()"
+
+
+def family(method: str = "fork", orphan: str = "kill", thread: str = IN_MAIN) -> str:
+    return FAMILY.replace("METHOD", method).replace("ORPHAN", orphan).replace("THREAD", thread)
+
+
+@pytest.mark.parametrize("thread", [IN_MAIN, IN_THREAD], ids=["from main", "from a thread that has ended"])
+def test_killed_parent_leaves_nobody(thread: str) -> None:
+    with program(family(thread=thread)) as root:
+        pids = numbers(root, 4)  # child, grandchild and what they run
+        assert not any(is_gone(pid) for pid in pids)
+        os.kill(root.pid, signal.SIGKILL)
+        until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
+
+
+@pytest.mark.parametrize("thread", [IN_MAIN, IN_THREAD], ids=["from main", "from a thread that has ended"])
+def test_killed_parent_leaves_no_spawned_child(tmp_path: Path, thread: str) -> None:
+    path = tmp_path / "family.py"
+    path.write_text(family(method="spawn", thread=thread))
+    with subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, text=True) as root:
+        pids = numbers(root, 4)
+        root.kill()
+        until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
+
+
+def test_killed_child_leaves_nobody_either() -> None:
+    with program(family()) as root:
+        pids = numbers(root, 4)
+        child = next(pid for pid in pids if parent_of(pid) == root.pid)
+        os.kill(child, signal.SIGKILL)
+        until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
+        # and the program goes on to its end: it waited for the child only
+        assert root.wait() == 0
+
+
+def test_child_and_parent_killed_together() -> None:
+    with program(family()) as root:
+        pids = numbers(root, 4)
+        for pid in [root.pid, *pids[:2]]:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
+
+
+def parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def test_kept_child_outlives_its_parent() -> None:
+    with program(family(orphan="keep")) as root:
+        pids = numbers(root, 4)
+        os.kill(root.pid, signal.SIGKILL)
+        root.wait()
+        # The guardian has looked at the table when it has swept the root's line; nobody may be gone by then.
+        child = next(pid for pid in pids if parent_of(pid) not in {1, *pids} or parent_of(pid) == 1)
+        assert not any(is_gone(pid) for pid in pids)
+        end(child)
+        until(lambda: all(is_gone(pid) for pid in pids), "its own children end with it")
+
+
+def test_dead_guardian_is_replaced_and_the_next_one_knows_everybody() -> None:
+    with program(family()) as root:
+        pids = numbers(root, 4)
+        until(lambda: guardian_of(root.pid), "there is a guardian")
+        first = guardian_of(root.pid)
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: guardian_of(root.pid) not in {None, first}, "there is another")
+        os.kill(root.pid, signal.SIGKILL)
+        until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
+
+
+def test_guardian_ends_with_the_program() -> None:
+    with program(family()) as root:
+        numbers(root, 4)
+        until(lambda: guardian_of(root.pid), "there is a guardian")
+        guardian = guardian_of(root.pid)
+        assert guardian is not None
+        os.kill(root.pid, signal.SIGKILL)
+        until(lambda: is_gone(guardian), "the guardian is gone")
+
+
+def test_guardian_holds_no_descriptor_of_the_program() -> None:
+    """Whoever reads the program's output sees its end when the program ends."""
+    with program(family()) as root:
+        numbers(root, 4)
+        until(lambda: guardian_of(root.pid), "there is a guardian")
+        guardian = guardian_of(root.pid)
+        targets = [os.readlink(f"/proc/{guardian}/fd/{fd}") for fd in (0, 1, 2)]
+        assert targets == ["/dev/null"] * 3
+        assert os.readlink(f"/proc/{guardian}/cwd") == "/"
+        assert parent_of(guardian or 0) != root.pid
+
+
+LEFT_BEHIND = """
+import os, procession, subprocess
+def leave_something():
+    print(subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid, flush=True)
+process = procession.Process(target=leave_something, start_method="fork")
+process.start()
+process.join()
+print(os.getpid(), flush=True)
+input()
+"""
+
+
+def test_what_a_process_leaves_that_ended_by_itself_is_its_own_matter() -> None:
+    command = [sys.executable, "-c", LEFT_BEHIND]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as root:
+        left, _ = numbers(root, 2)
+        guardian = guardian_of(root.pid)
+        root.kill()
+        until(lambda: guardian is None or is_gone(guardian), "the guardian is done")
+        assert not is_gone(left)
+        end(left)

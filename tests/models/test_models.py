@@ -1,0 +1,23 @@
+"""The small runs of each model: the sound ones find no fault, the mutants are caught."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.models import holders, ledger, lock, ring, shutdown, spill
+from tests.models._engine import Run, perform
+
+MODELS = {"lock": lock, "ledger": ledger, "ring": ring, "spill": spill, "shutdown": shutdown, "holders": holders}
+QUICK = [
+    pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick
+]
+
+
+@pytest.mark.parametrize("run", QUICK)
+def test_run_shows_what_it_must(run: Run) -> None:
+    assert perform(run)
+
+
+def test_each_model_has_sound_runs_and_mutants() -> None:
+    for name, model in MODELS.items():
+        assert {run.is_mutant for run in model.RUNS} == {False, True}, name

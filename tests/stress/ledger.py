@@ -1,0 +1,146 @@
+"""What the tortured leave behind of themselves: a map in shared memory, made by the driver, that outlives every kill.
+
+An item's id is (line of its producer, number). A producer writes ``attempting`` before a put and ``committed`` when
+it has returned; a consumer writes ``asking``, the most that it may have in hand, before a get, marks each item's byte
+when it has returned, and clears ``asking``. So when everybody is gone, the map tells of every item what became of it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ITEMS", "AWAKE", "ASLEEP", "OUTSIDE", "Ledger", "Line", "LockCell", "Verdict"]
+
+ITEMS = 1 << 16  # of one producer's life
+PAGE = 4096
+LINE_WORDS = 16
+CELL_WORDS = 8
+CELLS = 16
+
+OUTSIDE, ASLEEP, AWAKE = 0, 1, 2  # phases of one who holds a lock, or does not
+
+
+def _word(number: int) -> Any:
+    def read(self: Any) -> int:
+        return int(self.words[self.base + number])
+
+    def write(self: Any, value: int) -> None:
+        self.words[self.base + number] = value
+
+    return property(read, write)
+
+
+class Line:
+    """What one process tells of itself; each word is written by it alone."""
+
+    began: int = _word(0)
+    beats: int = _word(1)  # calls that returned
+    attempting: int = _word(2)
+    committed: int = _word(3)
+    asking: int = _word(4)
+    received: int = _word(5)
+    phase: int = _word(6)
+
+    def __init__(self, words: memoryview, base: int) -> None:
+        self.words = words
+        self.base = base
+
+
+class LockCell:
+    """What a lock protects: two numbers that are equal whenever nobody is inside, and who is inside."""
+
+    left: int = _word(0)
+    right: int = _word(1)
+    inside: int = _word(2)  # pid
+    entries: int = _word(3)
+
+    def __init__(self, words: memoryview, base: int) -> None:
+        self.words = words
+        self.base = base
+
+
+@dataclass
+class Verdict:
+    """What became of the items of one queue."""
+
+    passed: int = 0
+    missing: int = 0  # committed, and no get returned them
+    in_hand: int = 0  # of these, what killed consumers may have had in hand
+    doubled: int = 0
+    invented: int = 0  # delivered, and nobody tried to put them
+    torn: int = 0  # gaps in what a put_many that was killed had committed
+
+    @property
+    def lost(self) -> int:
+        """Committed, not delivered, and in nobody's hand."""
+        return self.missing - self.in_hand
+
+
+class Ledger:
+    """The map. It pickles to a path, so that a spawned process maps the same."""
+
+    def __init__(self, lines: int, path: str | None = None) -> None:
+        self.count = lines
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC) if path else os.memfd_create("torture", os.MFD_CLOEXEC)
+        self.path = path or f"/proc/{os.getpid()}/fd/{self._fd}"
+        self._lines_at = (8 + CELLS * CELL_WORDS) * 8
+        self._items_at = -(-(self._lines_at + lines * LINE_WORDS * 8) // PAGE) * PAGE
+        size = self._items_at + lines * ITEMS
+        os.ftruncate(self._fd, size)
+        self._map = mmap.mmap(self._fd, size)
+        self._bytes = memoryview(self._map)
+        self.words = self._bytes[: self._items_at].cast("Q")
+
+    def __reduce__(self) -> tuple[Callable[..., Ledger], tuple[int, str]]:
+        return Ledger, (self.count, self.path)
+
+    def close(self) -> None:
+        self.words.release()
+        self._bytes.release()
+        self._map.close()
+        os.close(self._fd)
+
+    def line(self, number: int) -> Line:
+        return Line(self.words, self._lines_at // 8 + number * LINE_WORDS)
+
+    def lock_cell(self, number: int) -> LockCell:
+        return LockCell(self.words, 8 + number * CELL_WORDS)
+
+    @property
+    def finishing(self) -> bool:
+        """Shall those who produce or hold come to an end?"""
+        return bool(self.words[0])
+
+    @finishing.setter
+    def finishing(self, value: bool) -> None:
+        self.words[0] = value
+
+    def deliver(self, identity: int) -> None:
+        """Mark an item: its get has returned. A mark of 2 is an item that came twice."""
+        line, number = divmod(identity, ITEMS)
+        if not 0 <= line < self.count:
+            raise ValueError(f"an item from nowhere: {identity:#x}")
+        at = self._items_at + line * ITEMS + number
+        self._bytes[at] = min(self._bytes[at] + 1, 255)
+
+    def judge(self, producers: list[int], consumers: list[int], *, spared: bool) -> Verdict:
+        """Add up one queue, when all of its processes are gone. `spared`: no consumer was killed."""
+        verdict = Verdict()
+        for number in producers:
+            line = self.line(number)
+            start = self._items_at + number * ITEMS
+            marks = bytes(self._bytes[start : start + ITEMS])
+            committed, attempting = line.committed, max(line.attempting, line.committed)
+            verdict.passed += ITEMS - marks.count(0)
+            verdict.missing += marks.count(0, 0, committed)
+            verdict.doubled += ITEMS - marks.count(0) - marks.count(1)
+            verdict.invented += ITEMS - attempting - marks.count(0, attempting)
+            if spared:  # a commit is all or nothing, and commits follow each other
+                verdict.torn += b"\0\1" in marks[committed:attempting]
+        hands = 0 if spared else sum(self.line(number).asking for number in consumers)
+        verdict.in_hand = min(verdict.missing, hands)
+        return verdict

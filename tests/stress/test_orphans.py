@@ -1,0 +1,121 @@
+"""What a killed process leaves is ended, also if those were killed who should have seen to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import procession
+from procession._memory.domain import domains
+from tests.stress.torture import warm_up
+from tests.stress.trees import is_guardian, marked
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def once() -> None:
+    """Let there be what a program has once, before the leak check looks."""
+    warm_up()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait; what never comes is ended by the watchdog."""
+    while not condition():
+        time.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in b"ZX"
+    except OSError:
+        return False
+
+
+def run_other(told: Any) -> None:
+    with subprocess.Popen(["sleep", "600"]) as other:
+        told.put(other.pid)
+
+
+def guardians() -> list[int]:
+    """Return the guardian of this program, and its deputy."""
+    found = []
+    mine = os.stat(domains.current().fd).st_ino
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            maps = Path(f"/proc/{pid}/maps").read_text()
+        except OSError:
+            continue
+        if is_guardian(command) and any(line.split()[4] == str(mine) for line in maps.splitlines()):
+            found.append(pid)
+    return found
+
+
+def test_what_it_ran_ends_though_the_guardian_was_killed_before_it() -> None:
+    told: Any = procession.Queue()
+    process = procession.Process(target=run_other, args=(told,), start_method="fork")
+    bystander = procession.Process(target=time.sleep, args=(600,), start_method="fork")
+    process.start()
+    bystander.start()  # as long as it is there, somebody starts a new guardian
+    other = told.get()
+    until(lambda: len(guardians()) == 2)
+    for pid in guardians():
+        os.kill(pid, signal.SIGKILL)
+    process.kill()
+    process.join()  # its line of the table is swept before there is another guardian
+    until(lambda: not is_alive(other))
+    bystander.kill()
+    bystander.join()
+
+
+def test_line_of_a_child_that_was_never_forked_is_given_up() -> None:
+    domain = domains.current()
+
+    def reserve_and_die() -> None:
+        domains.current().reserve_slot("never", 0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = procession.Process(target=reserve_and_die, start_method="fork")
+    process.start()
+    process.join()
+    until(lambda: not [row for row in domain.slots() if row[-1] == "never"])
+
+
+PROGRAM = """
+import subprocess, sys, time
+import procession
+
+def leaf():
+    subprocess.Popen(["sleep", "600"])
+    print("ready", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    procession.Process(target=leaf, start_method="fork").start()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["guardian", "deputy"])
+def test_tree_ends_though_root_and_guardian_are_killed_at_once(which: int) -> None:
+    mark = f"test-{os.getpid()}-{which}"
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], env=os.environ | {"TORTURE_TREE": mark}, stdout=subprocess.PIPE, cwd=ROOT
+    ) as root:
+        assert root.stdout is not None
+        root.stdout.readline()
+        until(lambda: len([text for text in marked(mark).values() if is_guardian(text)]) == 2)
+        pair = sorted(pid for pid, text in marked(mark).items() if is_guardian(text))
+        os.kill(pair[which], signal.SIGKILL)
+        os.kill(root.pid, signal.SIGKILL)
+        until(lambda: not marked(mark))

@@ -1,0 +1,743 @@
+"""Random SIGKILLs through the public API, by which nothing may be lost, doubled, stuck or left behind.
+
+    python tests/stress/torture.py --kills 500 --seed 1 [--stop] [--start-methods fork,spawn]
+
+It works in rounds. A round has some queues and locks and a dozen processes at seats around them: who is killed at a seat
+is replaced. At its end the killing pauses, and everybody who lives must get on; then all is drained and counted
+(``ledger.py``). After a round a whole program is killed at its root (``trees.py``).
+
+Definitions. *Lost*: put had returned, and it was neither returned by a get nor can it have been in the hand of a consumer
+that was killed: at most what its last get or get_many had asked for. In every third round no consumer is killed, so that
+nothing at all may be missing. *Stuck*: no progress for 3 s while somebody could have made some and nobody is stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import heapq
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[2])
+
+import procession
+from procession._memory.domain import domains
+from tests.leaks import snapshot
+from tests.stress import broken, workers
+from tests.stress.ledger import ASLEEP, AWAKE, Ledger, Line, LockCell
+from tests.stress.trees import Fall, fell_a_tree, is_guardian, kill
+
+STUCK = 3.0  # seconds
+SAMPLE_LIMIT = 0.1  # of the time between two looks no more is counted: the driver itself may have had no CPU
+END = 60.0  # seconds; who has not ended by then never will
+SPAWN_SHARE = 0.12  # of the starts, if both methods are asked for
+ROUND = 60  # kills
+REPORT_EVERY = 5.0
+
+# Lets the stopped go on even if the driver waits for one of them itself.
+LIFELINE = """
+import os, select, signal, sys, time
+due, pending = [], b""
+while True:
+    wait = max(0, min(due)[0] - time.monotonic()) if due else None
+    if select.select([0], [], [], wait)[0]:
+        data = os.read(0, 65536)
+        if not data:
+            break
+        *lines, pending = (pending + data).split(b"\\n")
+        due += [(float(at), int(pid)) for at, pid in (line.split() for line in lines)]
+    now = time.monotonic()
+    for at, pid in [item for item in due if item[0] <= now]:
+        due.remove((at, pid))
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+"""
+
+
+class Stuck(Exception):
+    """No progress; the text tells where."""
+
+
+# ---- what is counted -----------------------------------------------------------------------
+
+
+@dataclass
+class Tally:
+    """The sums of a run."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    stops: int = 0
+    rounds: int = 0
+    items: int = 0
+    entries: int = 0  # of locks
+    in_hand: int = 0
+    lost: int = 0
+    doubled: int = 0
+    torn: int = 0
+    stuck: int = 0
+    failed: int = 0  # who ended otherwise than he should
+    left: int = 0
+    gap: float = 0.0  # seconds
+    gap_of: str = "-"
+    falls: list[Fall] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, what: str) -> None:
+        self.faults.append(what)
+        print(f"FAULT: {what}", flush=True)
+
+    def saw_gap(self, seconds: float, what: str) -> None:
+        if seconds > self.gap:
+            self.gap, self.gap_of = seconds, what
+
+
+# ---- seats ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Seat:
+    """A place that is always taken: who is killed there is replaced."""
+
+    role: str
+    target: Callable[..., None]
+    arguments: Callable[[int], tuple[Any, ...]]  # of a line's number
+    lines: list[int] = field(default_factory=list)  # of all that sat here
+    process: Any = None
+    stopped_until: float = 0.0
+
+
+@dataclass
+class Watched:
+    """Something that must show progress whenever somebody could make some."""
+
+    name: str
+    progress: Callable[[], int]
+    could_move: Callable[[], bool]
+    seen: int = -1
+    idle: float = 0.0
+
+    def look(self, elapsed: float, tally: Tally) -> None:
+        now = self.progress()
+        if now != self.seen or not self.could_move():
+            tally.saw_gap(self.idle, self.name)
+            self.seen, self.idle = now, 0.0
+            return
+        self.idle += elapsed
+        if self.idle > STUCK:
+            tally.saw_gap(self.idle, self.name)
+            raise Stuck(self.name)
+
+
+@dataclass
+class QueueUnderTest:
+    queue: Any
+    high: int
+    producers: list[int] = field(default_factory=list)  # lines of all that ever put
+    consumers: list[int] = field(default_factory=list)
+
+
+@dataclass
+class LockUnderTest:
+    lock: Any
+    cell_number: int
+    cell: LockCell
+    holders: list[int] = field(default_factory=list)
+
+
+# ---- a round -------------------------------------------------------------------------------
+
+
+class Round:
+    """Queues, locks, seats; killing; quiet; the end; the count."""
+
+    def __init__(self, options: argparse.Namespace, tally: Tally, rng: random.Random, kills: int) -> None:
+        self.options = options
+        self.tally = tally
+        self.rng = rng
+        self.kills_left = kills
+        self.methods: list[str] = options.start_methods
+        self.spared = tally.rounds % 3 == 2  # the consumers
+        self.ledger = Ledger(lines=kills * 6 + 200)
+        self.numbers = itertools.count()
+        self.due: list[tuple[float, int, Callable[[], None]]] = []  # a heap
+        self.order = itertools.count()
+        self.leaving: list[tuple[Any, str]] = []  # killed, or told to end: process, role
+        self.killed: set[int] = set()
+        self.lifeline: Any = None
+        self.queues = [self.make_queue(i) for i in range(rng.randrange(1, 4))]
+        kinds = [procession.Mutex, procession.Lock, procession.RLock]
+        if rng.random() < 0.5:
+            kinds[0] = lambda **named: procession.Mutex(on_owner_death=workers.repaired, **named)  # type: ignore[assignment]
+        self.locks = [LockUnderTest(kind(), i, self.ledger.lock_cell(i)) for i, kind in enumerate(kinds)]
+        self.seats = list(self.make_seats())
+        self.watched = list(self.make_watched())
+        self.last_look = time.monotonic()
+
+    # -- making
+
+    def make_queue(self, index: int) -> QueueUnderTest:
+        rng = self.rng
+        high = rng.choice((30, 300, 3000))
+        if self.options.queue != "procession":
+            return QueueUnderTest(broken.QUEUES[self.options.queue](), high)
+        kind = rng.randrange(5)
+        if kind == 0:
+            queue: Any = procession.Queue(maxsize=rng.choice((1, 2, 7, 64, 1000)))
+        elif kind == 1:
+            queue = procession.Queue(max_bytes=rng.choice((100, 5000, 200_000, 3_000_000)))
+        elif kind == 2:
+            queue = procession.SimpleQueue()
+        else:
+            queue = procession.Queue()
+        return QueueUnderTest(queue, high)
+
+    def seed(self) -> int:
+        return self.rng.randrange(1 << 30)
+
+    def producer(self, under: QueueUnderTest) -> Callable[[int], tuple[Any, ...]]:
+        def arguments(line: int) -> tuple[Any, ...]:
+            under.producers.append(line)
+            return self.ledger, line, under.queue, under.high, self.seed()
+
+        return arguments
+
+    def consumer(self, under: QueueUnderTest) -> Callable[[int], tuple[Any, ...]]:
+        def arguments(line: int) -> tuple[Any, ...]:
+            under.consumers.append(line)
+            return self.ledger, line, under.queue, self.seed()
+
+        return arguments
+
+    def holder(self, under: LockUnderTest) -> Callable[[int], tuple[Any, ...]]:
+        def arguments(line: int) -> tuple[Any, ...]:
+            under.holders.append(line)
+            return self.ledger, line, under.lock, under.cell_number, self.seed()
+
+        return arguments
+
+    def parent(self) -> Callable[[int], tuple[Any, ...]]:
+        def arguments(line: int) -> tuple[Any, ...]:
+            under = self.rng.choice(self.queues)
+            jobs: list[Any] = [
+                (workers.produce, self.producer(under)(next(self.numbers))),
+                (workers.hold, self.holder(self.rng.choice(self.locks))(next(self.numbers))),
+            ]
+            if not self.spared:
+                jobs.append((workers.consume, self.consumer(under)(next(self.numbers))))
+            return self.ledger, line, jobs, self.method()
+
+        return arguments
+
+    def make_seats(self) -> Iterator[Seat]:
+        for under in self.queues:
+            for _ in range(self.rng.randrange(1, 4)):
+                yield Seat("producer", workers.produce, self.producer(under))
+            for _ in range(self.rng.randrange(1, 4)):
+                yield Seat("consumer", workers.consume, self.consumer(under))
+        for lock in self.locks:
+            for _ in range(self.rng.randrange(1, 4)):
+                yield Seat("holder", workers.hold, self.holder(lock))
+        if self.options.queue == "procession" and self.rng.random() < 0.7:
+            yield Seat("parent", workers.parent, self.parent())
+
+    def make_watched(self) -> Iterator[Watched]:
+        for under in self.queues:
+            taken = lambda under=under: sum(self.ledger.line(n).received for n in under.consumers)  # noqa: E731
+            put = lambda under=under: sum(self.ledger.line(n).committed for n in under.producers)  # noqa: E731
+            can_take = lambda under=under: under.queue.qsize() > 0 and self.anybody(under.consumers)  # noqa: E731
+            can_put = lambda under=under: (  # noqa: E731
+                not self.ledger.finishing and under.queue.qsize() == 0 and self.anybody(under.producers)
+            )
+            yield Watched(f"gets of {under.queue!r}", taken, can_take)
+            yield Watched(f"puts to {under.queue!r}", put, can_put)
+        for lock in self.locks:
+            entered = lambda lock=lock: lock.cell.entries  # noqa: E731
+            can_enter = lambda lock=lock: not self.ledger.finishing and self.anybody(lock.holders)  # noqa: E731
+            yield Watched(f"entries of {lock.lock!r}", entered, can_enter)
+
+    # -- seats
+
+    def method(self) -> str:
+        if len(self.methods) == 1:
+            return self.methods[0]
+        return "spawn" if self.rng.random() < SPAWN_SHARE else "fork"
+
+    def line_of(self, seat: Seat) -> Line:
+        return self.ledger.line(seat.lines[-1])
+
+    def anybody(self, lines: list[int]) -> bool:
+        """Does one of these sit there, alive and at work?"""
+        return any(
+            seat.lines[-1] in lines and self.line_of(seat).began and seat.process.exitcode is None
+            for seat in self.seats
+            if seat.process is not None
+        )
+
+    def take_seat(self, seat: Seat) -> None:
+        line = next(self.numbers)
+        arguments = seat.arguments(line)
+        seat.lines.append(line)
+        seat.stopped_until = 0.0
+        seat.process = procession.Process(
+            target=seat.target, args=arguments, name=f"{seat.role}-{line}", start_method=self.method()
+        )
+        seat.process.start()
+
+    def kill(self, seat: Seat) -> None:
+        line = self.line_of(seat)
+        role = seat.role if line.began else "starting"
+        if role == "holder":
+            role = {ASLEEP: "holder asleep", AWAKE: "holder awake"}.get(line.phase, "holder waiting")
+        if self.rng.random() < 0.5:
+            seat.process.kill()
+        else:
+            kill(seat.process.pid)
+        self.killed.add(seat.process.pid)
+        self.tally.kills[role] += 1
+        self.kills_left -= 1
+        self.leaving.append((seat.process, seat.role))
+        seat.process = None
+
+    def reap(self) -> None:
+        """See how those ended who have ended, and who ended without having been asked to."""
+        for seat in self.seats:
+            if seat.process is not None and seat.process.exitcode is not None:
+                self.leaving.append((seat.process, seat.role))
+                seat.process = None
+        still = []
+        for process, role in self.leaving:
+            if process.exitcode is None:
+                still.append((process, role))
+                continue
+            outcome = process.outcome
+            expected = {"killed", "signalled"} if process.pid in self.killed else {"finished"}
+            # Who was ending by itself already when it was killed may have finished.
+            if outcome.kind not in expected | ({"finished"} if process.pid in self.killed else set()):
+                self.tally.failed += 1
+                cause = outcome.exception and outcome.exception.__cause__
+                self.tally.fault(f"a {role} ({process.name}) {outcome}{cause or ''}")
+            self.killed.discard(process.pid)
+            process.close()
+        self.leaving = still
+
+    # -- time
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self.due, (time.monotonic() + seconds, next(self.order), action))
+
+    def pause(self, seconds: float) -> None:
+        """Wait, do what is due, and look at everything meanwhile."""
+        end = time.monotonic() + seconds
+        while True:
+            now = time.monotonic()
+            while self.due and self.due[0][0] <= now:
+                heapq.heappop(self.due)[2]()
+            self.reap()
+            self.look()
+            now = time.monotonic()
+            if now >= end:
+                return
+            time.sleep(min(0.002, end - now))
+
+    def look(self) -> None:
+        now = time.monotonic()
+        elapsed = min(now - self.last_look, SAMPLE_LIMIT)
+        self.last_look = now
+        if any(seat.stopped_until for seat in self.seats):
+            return
+        for watched in self.watched:
+            watched.look(elapsed, self.tally)
+
+    # -- killing
+
+    def strike(self) -> None:
+        """Do one random thing to somebody."""
+        rng = self.rng
+        taken = [seat for seat in self.seats if seat.process is not None]
+        victims = [seat for seat in taken if not (self.spared and seat.role == "consumer")]
+        if self.options.stop and taken and rng.random() < 0.3:
+            self.stop(rng.choice(taken))
+        if not victims:
+            return
+        how = rng.random()
+        if how < 0.03:
+            self.kill_guardian()
+        elif how < 0.15:
+            seat = rng.choice(victims)
+            self.kill(seat)
+            self.take_seat(seat)  # and it is killed again, while it starts
+            self.at(rng.random() * rng.choice((0.0, 0.004, 0.1)), lambda: self.kill_if_starting(seat))
+        elif how < 0.3:
+            for seat in rng.sample(victims, min(len(victims), rng.randrange(2, 6))):
+                self.kill(seat)
+        else:
+            self.kill(rng.choice(victims))
+
+    def kill_if_starting(self, seat: Seat) -> None:
+        if seat.process is not None and not self.line_of(seat).began:
+            self.kill(seat)
+
+    def kill_guardian(self) -> None:
+        guardian = domains.current().guardian()[0]
+        deputies = [pid for pid in children_of(guardian) if is_guardian(command_of(pid))]
+        for pid in self.rng.choice(([guardian], deputies, [guardian, *deputies])):
+            if pid and is_guardian(command_of(pid)):
+                kill(pid)
+                self.tally.kills["guardian"] += 1
+                self.kills_left -= 1
+
+    def stop(self, seat: Seat) -> None:
+        rng, process = self.rng, seat.process
+        seconds = rng.choice((0.003, 0.03, 0.15)) * rng.random()
+        seat.stopped_until = time.monotonic() + seconds
+        if self.lifeline is None:
+            self.lifeline = subprocess.Popen([sys.executable, "-ISc", LIFELINE], stdin=subprocess.PIPE)
+        self.lifeline.stdin.write(f"{seat.stopped_until + 1.0} {process.pid}\n".encode())
+        self.lifeline.stdin.flush()
+        self.tally.stops += 1
+        politely = rng.random() < 0.5
+        process.suspend() if politely else os.kill(process.pid, signal.SIGSTOP)
+
+        def go_on() -> None:
+            if seat.process is process:
+                process.resume() if politely else kill(process.pid, signal.SIGCONT)
+                seat.stopped_until = 0.0
+
+        self.at(seconds, go_on)
+
+    # -- the course of a round
+
+    def run(self) -> None:
+        try:
+            while self.kills_left > 0:
+                for seat in self.seats:
+                    if seat.process is None:
+                        self.take_seat(seat)
+                self.pause(self.rng.uniform(0.002, 0.03))
+                self.strike()
+            self.quiet()
+            self.finish()
+            self.count()
+        except Stuck as error:
+            self.tally.stuck += 1
+            self.tally.fault(f"stuck: {error}\n{self.describe()}")
+            if self.options.hold:
+                print(f"held for a debugger: driver {os.getpid()}", flush=True)
+                signal.pause()
+        finally:
+            self.clear()
+
+    def quiet(self) -> None:
+        """Nobody is killed: everybody who is there must get on."""
+        self.pause(0.0)
+        while self.due:
+            self.pause(0.01)
+        for seat in self.seats:
+            seat.stopped_until = 0.0
+            if seat.process is None:
+                self.take_seat(seat)
+        before = {seat.lines[-1]: self.line_of(seat).beats for seat in self.seats}
+        waited = 0.0
+        while True:
+            self.pause(0.02)
+            waited += 0.02
+            still = [
+                seat
+                for seat in self.seats
+                if seat.process is not None and self.line_of(seat).beats <= before.get(seat.lines[-1], 0)
+            ]
+            if not still:
+                return
+            if waited > STUCK:
+                raise Stuck(", ".join(f"{seat.process.name} pid {seat.process.pid}" for seat in still))
+
+    def finish(self) -> None:
+        """Tell everybody to end, producers first, and kill some of the consumers meanwhile."""
+        abrupt = self.rng.random() < 0.3
+        if abrupt:
+            for under in self.queues:
+                under.queue.shutdown()
+        self.ledger.finishing = True
+        self.wait_for({"producer", "holder"})
+        for under in self.queues:
+            under.queue.shutdown()
+        self.wait_for({"parent"})
+        consumers = [seat for seat in self.seats if seat.role == "consumer" and seat.process is not None]
+        if not self.spared and consumers and self.rng.random() < 0.5:
+            self.kill(self.rng.choice(consumers))
+        self.wait_for({"consumer"})
+        self.wait_for(set())
+        for under in self.queues:  # what no consumer was left for
+            line = next(self.numbers)
+            under.consumers.append(line)
+            workers.consume(self.ledger, line, under.queue, self.seed())
+
+    def wait_for(self, roles: set[str]) -> None:
+        end = time.monotonic() + END
+        while any(seat.process is not None and seat.role in roles for seat in self.seats) or (
+            not roles and self.leaving
+        ):
+            self.pause(0.002)
+            if time.monotonic() > end:
+                raise Stuck(f"{', '.join(sorted(roles)) or 'the killed'} did not end")
+
+    def count(self) -> None:
+        tally = self.tally
+        gone = {*self.grandchildren()}
+        end = time.monotonic() + END
+        while gone and time.monotonic() < end:
+            time.sleep(0.005)
+            gone = {*self.grandchildren()}
+        for under in self.queues:
+            verdict = self.ledger.judge(under.producers, under.consumers, spared=self.spared)
+            tally.items += verdict.passed
+            tally.in_hand += verdict.in_hand
+            tally.lost += verdict.lost
+            tally.doubled += verdict.doubled + verdict.invented
+            tally.torn += verdict.torn
+            if verdict.lost or verdict.doubled or verdict.invented or verdict.torn:
+                tally.fault(f"{under.queue!r}: {verdict}")
+            if under.queue.qsize():
+                tally.lost += under.queue.qsize()
+                tally.fault(f"{under.queue!r} is not empty, but gives nothing")
+        tally.entries += sum(lock.cell.entries for lock in self.locks)
+
+    def grandchildren(self) -> Iterator[int]:
+        """Yield the processes of the domain that are neither this one nor its guardian."""
+        domain = domains.current()
+        for index, _, state, pid, *_ in domain.slots():
+            if state and index != domain.slot and pid:
+                yield pid
+
+    def clear(self) -> None:
+        """End everybody, whatever happened, and see that nothing is left."""
+        for seat in self.seats:
+            if seat.process is not None:
+                self.killed.add(seat.process.pid)
+                seat.process.kill()
+                self.leaving.append((seat.process, seat.role))
+                seat.process = None
+        end = time.monotonic() + END
+        while self.leaving and time.monotonic() < end:
+            self.reap()
+            time.sleep(0.002)
+        if self.lifeline is not None:
+            self.lifeline.stdin.close()
+            self.lifeline.wait()
+        self.watched.clear()
+        self.due.clear()
+        for seat in self.seats:
+            seat.arguments = lambda _line: ()
+        self.queues.clear()
+        self.locks.clear()
+        self.ledger.close()
+        self.tally.rounds += 1
+
+    def describe(self) -> str:
+        """Everything that helps to see why nobody moves."""
+        lines = [f"  {under.queue!r} {getattr(under.queue, 'statistics', str)()}" for under in self.queues]
+        lines += [f"  {lock.lock!r} {lock.lock.statistics()} inside {lock.cell.inside}" for lock in self.locks]
+        for seat in self.seats:
+            if seat.process is not None:
+                line = self.line_of(seat)
+                pid = seat.process.pid
+                lines.append(
+                    f"  {seat.process.name} pid {pid} began {line.began} beats {line.beats} committed {line.committed} of "
+                    f"{line.attempting} asking {line.asking} phase {line.phase}: {look_at(pid)}"
+                )
+        lines += [f"  slot {row}" for row in domains.current().slots() if row[2]]
+        return "\n".join(lines)
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def look_at(pid: int) -> str:
+    """Say what the kernel tells of a process: state, where it sleeps, which call."""
+    found = []
+    for name in ("wchan", "syscall"):
+        try:
+            found.append(Path(f"/proc/{pid}/{name}").read_text(errors="replace").strip())
+        except OSError as error:
+            found.append(str(error))
+    return " ".join(found)
+
+
+# ---- a run ---------------------------------------------------------------------------------
+
+
+def left_behind(before: Any) -> list[str]:
+    """Say what the run has left."""
+    end = time.monotonic() + END / 6
+    while True:
+        gc.collect()
+        domain = domains.current()
+        domain.sweep()
+        used = domain.used()
+        left = snapshot().added_since(before)
+        left += [f"{used[kind]} bytes of {kind}" for kind in ("payloads", "segments", "reports") if used[kind]]
+        left += [f"line {row}" for row in domain.slots() if row[2] and row[0] != domain.slot]
+        left += [f"process {pid} {command_of(pid)}" for pid in strangers()]
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.02)
+
+
+def strangers() -> Iterator[int]:
+    """Yield the processes that carry this program's mark, or have its memory mapped, but for this one and the guardian."""
+    mark = f"PROCESSION_TREE={domains.current().uuid.hex()}:".encode()
+    mine = os.stat(domains.current().fd).st_ino
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        if pid == os.getpid() or is_guardian(command_of(pid)):
+            continue
+        try:
+            maps = Path(f"/proc/{pid}/maps").read_text(errors="replace")
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        mapped = any("memfd:procession" in line and line.split()[4] == str(mine) for line in maps.splitlines())
+        if mapped or mark in environ:
+            yield pid
+
+
+def nothing() -> None:
+    """A child that ends at once."""
+
+
+def warm_up() -> None:
+    """Let there be what a program has once: the domain, the guardian and the pipe to it."""
+    deadline = time.monotonic() + END
+    while not domains.current().guardian()[0] and time.monotonic() < deadline:
+        process = procession.Process(target=nothing, start_method="fork")
+        process.start()
+        process.join()
+        process.close()
+        time.sleep(0.02)
+    process = procession.Process(target=nothing, start_method="fork")
+    process.start()  # rings the guardian's bell
+    process.join()
+    process.close()
+
+
+def torture(options: argparse.Namespace) -> Tally:
+    """Do a whole run."""
+    tally = Tally()
+    rng = random.Random(options.seed)
+    warm_up()
+    before = snapshot()
+    started = reported = time.monotonic()
+    while (done := tally.kills.total()) < options.kills and not (tally.faults and not options.keep_going):
+        Round(options, tally, rng, min(ROUND, options.kills - done)).run()
+        if options.trees and not tally.faults:
+            fall = fell_a_tree(rng, rng.choice(options.start_methods))
+            tally.falls.append(fall)
+            tally.kills["root"] += 1
+            if fall.left:
+                tally.left += len(fall.left)
+                tally.fault(f"{fall.killed} were killed, and after {fall.seconds:.1f} s there are {fall.left}")
+        if left := left_behind(before):
+            tally.left += len(left)
+            tally.fault("left behind: " + "; ".join(left))
+        if time.monotonic() - reported > REPORT_EVERY:
+            reported = time.monotonic()
+            print(
+                f"{reported - started:6.0f} s  {tally.kills.total()} kills, {tally.items} items, {tally.entries} entries, "
+                f"worst gap {tally.gap * 1000:.0f} ms, {tally.in_hand} in hand, {len(tally.faults)} faults",
+                flush=True,
+            )
+    return tally
+
+
+def table(tally: Tally, seconds: float) -> str:
+    rows: list[tuple[str, object]] = [(f"kills: {role}", count) for role, count in sorted(tally.kills.items())]
+    rows += [("kills", tally.kills.total())]
+    rows += [("stops", tally.stops)] if tally.stops else []
+    rows += [
+        ("rounds", tally.rounds),
+        ("items passed", tally.items),
+        ("locks entered", tally.entries),
+        ("worst gap, ms", f"{tally.gap * 1000:.0f} ({tally.gap_of})"),
+        ("in hand of the killed", tally.in_hand),
+        ("lost", tally.lost),
+        ("doubled", tally.doubled),
+        ("torn", tally.torn),
+        ("stuck", tally.stuck),
+        ("ended otherwise", tally.failed),
+        ("left behind", tally.left),
+        ("seconds", f"{seconds:.1f}"),
+    ]
+    if tally.falls:
+        times = sorted(fall.seconds for fall in tally.falls)
+        guardian = sorted(fall.guardian for fall in tally.falls)
+        share = lambda values, part: f"{values[min(len(values) - 1, int(len(values) * part))] * 1000:.0f}"  # noqa: E731
+        parts = (0.5, 0.9, 0.99, 1.0)
+        rows += [
+            ("trees", f"{len(times)}, of {sum(fall.size for fall in tally.falls)} processes"),
+            ("gone after, ms", " ".join(f"p{part * 100:.0f} {share(times, part)}" for part in parts)),
+            ("guardian too, ms", " ".join(f"p{part * 100:.0f} {share(guardian, part)}" for part in parts)),
+        ]
+    return "\n".join(f"{name:24}{value}" for name, value in rows)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=None, help="random if not given; printed")
+    parser.add_argument("--start-methods", type=lambda text: text.split(","), default=["fork", "spawn"])
+    parser.add_argument("--stop", action="store_true", help="mix SIGSTOP and SIGCONT in")
+    parser.add_argument("--no-trees", dest="trees", action="store_false", help="do not kill whole programs")
+    parser.add_argument(
+        "--queue", choices=["procession", *broken.QUEUES], default="procession", help="one that must fail"
+    )
+    parser.add_argument("--keep-going", action="store_true", help="do not end at the first fault")
+    parser.add_argument("--hold", action="store_true", help="leave everything as it is when stuck, for a debugger")
+    options = parser.parse_args(arguments)
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(1 << 30)
+    return options
+
+
+def main() -> int:
+    options = parse()
+    words = ["--kills", options.kills, "--seed", options.seed, "--start-methods", ",".join(options.start_methods)]
+    words += ["--stop"] * options.stop + ["--no-trees"] * (not options.trees)
+    words += ["--queue", options.queue] if options.queue != "procession" else []
+    command = f"{sys.executable} tests/stress/torture.py {' '.join(map(str, words))}"
+    print(command, flush=True)
+    started = time.monotonic()
+    tally = torture(options)
+    print(table(tally, time.monotonic() - started))
+    if tally.faults:
+        print(f"\n{len(tally.faults)} fault(s), the first: {tally.faults[0].splitlines()[0]}\nagain: {command}")
+        return 1
+    print("nothing lost, nothing doubled, nothing stuck, nothing left behind")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""What the tortured do: put, get, hold locks, start others. Each may be killed at any instant of it."""
+
+from __future__ import annotations
+
+import os
+import queue as stdlib_queue
+import random
+import subprocess
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import procession
+from tests.stress.ledger import ASLEEP, AWAKE, ITEMS, OUTSIDE, Ledger, Line, LockCell
+
+__all__ = ["Broken", "consume", "hold", "parent", "produce", "repaired"]
+
+PATTERN = bytes(range(256)) * 512
+LOOK = 0.001  # seconds between two looks of one who waits for something that nobody signals
+DYING = 5.0  # seconds that a killed process may take to be gone for /proc
+
+
+class Broken(Exception):
+    """A promise does not hold, as seen by one of the tortured."""
+
+
+class Note:
+    """Something that only pickle can carry."""
+
+    def __init__(self, identity: int) -> None:
+        self.identity = identity
+
+
+# ---- items ---------------------------------------------------------------------------------
+
+
+def make(rng: random.Random, identity: int) -> Any:
+    """Make an item of random form that tells its identity."""
+    form = rng.random()
+    if form < 0.35:
+        return identity
+    if form < 0.6:
+        return (identity, "x" * rng.randrange(40), 1.5, None)
+    if form < 0.75:
+        return Note(identity)
+    if form < 0.92:
+        length = rng.randrange(9, 3000)
+    else:  # its bytes go into a block of the heap
+        length = rng.randrange(20 << 10, 100 << 10)
+    return identity.to_bytes(8, "little") + PATTERN[8:length]
+
+
+def make_with_lock(identity: int) -> Any:
+    """Make an item with a shared object in it, which the queue keeps alive on the way."""
+    return (identity, procession.Mutex(name="carried"))
+
+
+def identify(item: Any) -> int:
+    """Return the identity of an item. Broken if its bytes are not what was put."""
+    match item:
+        case int():
+            return item
+        case Note():
+            return item.identity
+        case (int() as identity, str() as text, float() as number, None):
+            if text.strip("x") or number != 1.5:
+                raise Broken(f"item {identity:#x} came as {item!r}")
+            return identity
+        case (int() as identity, procession.Mutex() as mutex):
+            if not mutex.acquire(timeout=10):
+                raise Broken(f"{mutex!r} of item {identity:#x} cannot be had, and nobody else knows it")
+            mutex.release()
+            return identity
+        case bytes() if len(item) >= 9:
+            identity = int.from_bytes(item[:8], "little")
+            if item[8:] != PATTERN[8 : len(item)]:
+                raise Broken(f"item {identity:#x} of {len(item)} bytes came with other bytes")
+            return identity
+    raise Broken(f"nobody put {item!r}")
+
+
+# ---- queues --------------------------------------------------------------------------------
+
+
+def produce(ledger: Ledger, number: int, queue: Any, high: int, seed: int) -> None:
+    """Put until it is told to finish; at most about `high` items shall wait."""
+    rng = random.Random(seed)
+    line = ledger.line(number)
+    base = number * ITEMS
+    done = 0
+    line.began = 1
+    while not ledger.finishing and done < ITEMS:
+        line.beats += 1
+        if queue.qsize() > high:
+            time.sleep(LOOK)
+            continue
+        how = rng.random()
+        count = min(rng.choice((2, 8, 60, 300)), ITEMS - done) if how < 0.25 else 1
+        if 0.25 <= how < 0.26 and isinstance(queue, procession.Queue):
+            items = [make_with_lock(base + done)]
+        else:
+            items = [make(rng, base + done + i) for i in range(count)]
+        line.attempting = done + count
+        try:
+            if count > 1:
+                queue.put_many(items, timeout=0.02 if how < 0.05 else None)
+            elif how < 0.85:
+                queue.put(items[0])
+            elif how < 0.95:
+                queue.put(items[0], timeout=rng.random() * 0.01)
+            else:
+                queue.put_nowait(items[0])
+            done += count
+        except stdlib_queue.Full as error:
+            done += getattr(error, "items_put", 0)
+        except procession.ShutDown as error:
+            line.committed = done + getattr(error, "items_put", 0)
+            break
+        line.committed = done
+
+
+def consume(ledger: Ledger, number: int, queue: Any, seed: int) -> None:
+    """Get until the queue has ended."""
+    rng = random.Random(seed)
+    line = ledger.line(number)
+    seen: dict[int, int] = {}
+    line.began = 1
+    while True:
+        line.beats += 1
+        count = rng.choice((1, 1, 1, 2, 16, 200))
+        timeout = rng.random() * 0.01 if rng.random() < 0.1 else None
+        line.asking = count
+        try:
+            items = [queue.get(timeout=timeout)] if count == 1 else queue.get_many(count, timeout=timeout)
+        except stdlib_queue.Empty:
+            line.asking = 0
+            continue
+        except procession.ShutDown:
+            line.asking = 0
+            return
+        for item in items:
+            identity = identify(item)
+            ledger.deliver(identity)
+            producer, at = divmod(identity, ITEMS)
+            if seen.get(producer, -1) >= at:
+                raise Broken(f"item {at} of producer {producer} came after its item {seen[producer]}")
+            seen[producer] = at
+        line.asking = 0
+        line.received += len(items)
+        if rng.random() < 0.01:
+            time.sleep(rng.random() * 0.005)
+
+
+# ---- locks ---------------------------------------------------------------------------------
+
+
+def repaired(error: procession.OwnerDied) -> None:
+    """What is repaired after an owner's death is seen by whoever enters: see enter()."""
+
+
+def is_dead(pid: int) -> bool:
+    """Is the process gone, or going? Its locks come back a moment before it is a zombie."""
+    deadline = time.monotonic() + DYING
+    while time.monotonic() < deadline:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                state = file.read().rpartition(b")")[2].split()[0]
+        except OSError:
+            return True
+        if state in b"ZX":
+            return True
+        time.sleep(LOOK)
+    return False
+
+
+def enter(cell: LockCell, lock: Any) -> None:
+    """Look whether everybody else is out."""
+    before = cell.inside
+    if before:
+        if not is_dead(before):
+            raise Broken(f"{lock!r} let {os.getpid()} in while {before} is inside")
+        if isinstance(lock, procession.Mutex) and not lock.owner_died:
+            raise Broken(f"{lock!r} did not tell that {before} died inside")
+        cell.right = cell.left
+    elif cell.left != cell.right:
+        raise Broken(f"{lock!r} protects {cell.left} and {cell.right}, and nobody died in between")
+    cell.inside = os.getpid()
+
+
+def hold_once(rng: random.Random, line: Line, cell: LockCell, lock: Any) -> None:
+    """Change both numbers, as one who holds the lock."""
+    enter(cell, lock)
+    line.phase = AWAKE
+    value = cell.left + 1
+    cell.left = value
+    if rng.random() < 0.1:
+        line.phase = ASLEEP
+        time.sleep(rng.random() * 0.004)
+        line.phase = AWAKE
+    else:
+        for _ in range(rng.randrange(50)):
+            pass
+    if (cell.left, cell.right, cell.inside) != (value, value - 1, os.getpid()):
+        raise Broken(f"{lock!r} was held, and somebody else was inside")
+    cell.right = value
+    cell.entries += 1
+    line.phase = OUTSIDE
+    cell.inside = 0
+
+
+def hold(ledger: Ledger, number: int, lock: Any, cell_number: int, seed: int) -> None:
+    """Take the lock again and again until it is told to finish."""
+    warnings.simplefilter("ignore", procession.OwnerDiedWarning)
+    rng = random.Random(seed)
+    line = ledger.line(number)
+    cell = ledger.lock_cell(cell_number)
+    line.began = 1
+    while not ledger.finishing:
+        line.beats += 1
+        how = rng.random()
+        if how < 0.1 and not lock.acquire(timeout=rng.random() * 0.005):
+            continue
+        if 0.1 <= how < 0.15 and not lock.acquire(block=False):
+            continue
+        if how < 0.15:
+            hold_once(rng, line, cell, lock)
+            lock.release()
+            continue
+        with lock:
+            if how < 0.3 and isinstance(lock, procession.RLock):
+                with lock:
+                    hold_once(rng, line, cell, lock)
+            else:
+                hold_once(rng, line, cell, lock)
+
+
+# ---- parents -------------------------------------------------------------------------------
+
+
+def parent(ledger: Ledger, number: int, jobs: list[tuple[Callable[..., None], tuple[Any, ...]]], method: str) -> None:
+    """Start children of its own for the jobs, and something that knows nothing of the library."""
+    line = ledger.line(number)
+    line.began = 1
+    children = [procession.Process(target=job, args=arguments, start_method=method) for job, arguments in jobs]
+    for child in children:
+        child.start()
+    with subprocess.Popen(["sleep", "600"]) as other:
+        try:
+            while not ledger.finishing:
+                line.beats += 1
+                time.sleep(LOOK * 5)
+            for child in children:
+                child.join()
+                if child.exitcode:
+                    raise Broken(f"{child!r} {child.outcome}") from child.outcome and child.outcome.exception
+        finally:
+            other.kill()
