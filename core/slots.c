@@ -156,20 +156,14 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
         return PN_STALE;
     }
-    uint32_t pid = (uint32_t)getpid();
-    uint32_t state = atomic_load(&slot->state);
-    /* LIVE: claimed by the fork handler, before this process executed another program. */
-    if (state != PN_SLOT_STARTING && !(state == PN_SLOT_LIVE && atomic_load(&slot->pid) == pid)) {
+    if (atomic_load(&slot->state) != PN_SLOT_STARTING) {
         return PN_STALE;
     }
-    /* The fork handler claims for a child of ours that may be about to execute its interpreter:
-     * such a child claims once more, and tells then. */
-    bool is_settled = state == PN_SLOT_LIVE || atomic_load(&slot->parent_slot) == PN_SLOTS ||
-                      (atomic_load(&slot->flags) & (PN_SLOT_PLAIN | PN_SLOT_FOREIGN));
+    uint32_t pid = (uint32_t)getpid();
     uint64_t stack = 0;
     atomic_store(&slot->pid, pid);
     atomic_store(&slot->start_time, look_at(pid, &stack));
-    atomic_store(&slot->stack, is_settled ? stack : 0);
+    atomic_store(&slot->stack, stack);
     domain->slot = index;
     domain->generation = generation;
     atomic_store(&slot->state, PN_SLOT_LIVE);

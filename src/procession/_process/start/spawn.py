@@ -81,8 +81,6 @@ class SpawnPopen(Popen):
         try:
             passed = [*self._passed, reader, domain_fd, *([] if tracker is None else [tracker])]
             command = self._command(reader, domain_fd, tracker)
-            # This forks: the child takes its line of the table before it executes the interpreter.
-            self.domain.reserve_for_fork(*self.procession_slot)
             self.started_ns = time.monotonic_ns()
             pid = stdlib.spawn_with_descriptors(os.fsencode(command[0]), command, sorted(set(passed)))
             os.close(reader)
