@@ -16,16 +16,16 @@ class ForkPopen(Popen):
 
     method = "fork"
 
-    def _launch(self, process: Any) -> int:
+    def _launch(self, process: Any) -> None:
         parent = os.getpid()
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
         self.domain.reserve_for_fork(*self.procession_slot)
-        self.started_ns = time.monotonic_ns()
+        started_ns = time.monotonic_ns()
         pid = os.fork()
         if pid == 0:
             self._run(process, parent, tied)
-        return pid
+        self._watch(pid, started_ns)
 
     def _run(self, process: Any, parent: int, tied: bool) -> None:
         code = 1
