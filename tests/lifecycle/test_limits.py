@@ -69,3 +69,39 @@ print(len(domain.slots()))
 def test_child_that_cannot_be_watched_is_an_error_and_leaves_nothing() -> None:
     result = run(NO_DESCRIPTOR_FOR_THE_CHILD)
     assert (result.stdout, result.stderr) == ("Too many open files\nNo child processes\n1\n", "")
+
+
+GUARDIAN_WITHOUT_DESCRIPTORS = (
+    FILL
+    + """
+from procession._process.guardian import Guardian, Line
+domain = procession.Queue()._domain
+guardian = Guardian(domain, 0)
+(row,) = domain.slots()
+fill()
+print(guardian.meet(Line(row)))
+"""
+)
+
+
+def test_guardian_without_descriptors_buries_nobody() -> None:
+    result = run(GUARDIAN_WITHOUT_DESCRIPTORS)
+    assert (result.stdout, result.stderr) == ("True\n", "")
+
+
+LIMIT_OF_THE_GUARDIAN = (
+    FILL
+    + """
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, 200))
+procession.Process(target=int).start()
+domain = procession.Queue()._domain
+while not domain.guardian()[0]:
+    time.sleep(0.001)
+print(resource.prlimit(domain.guardian()[0], resource.RLIMIT_NOFILE))
+"""
+)
+
+
+def test_guardian_may_have_more_descriptors_than_the_program() -> None:
+    result = run(LIMIT_OF_THE_GUARDIAN)
+    assert (result.stdout, result.stderr) == ("(200, 200)\n", "")
