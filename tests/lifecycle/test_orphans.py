@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import procession
-
 from tests.lifecycle.tools import end, guardian_of, is_gone, numbers, program, run, until
 
 # A root with a child and a grandchild, each of which also runs something by subprocess; prints all pids.
