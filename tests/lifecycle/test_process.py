@@ -453,22 +453,23 @@ def test_fork_of_the_program_after_a_spawn_is_not_taken_for_the_spawned_child() 
         process.join()
 
 
-def interrupt_during_start() -> None:
-    """Start a spawned child with more in its pipe than that takes, and be interrupted meanwhile."""
-    Process(target=int, start_method="fork").start()  # the guardian is there, and no other child
-    until(lambda: not children())
-    parent = os.getpid()
-    threading.Thread(target=lambda: (until(children), os.kill(parent, signal.SIGINT))).start()
-    with pytest.raises(KeyboardInterrupt):
-        Process(target=len, args=(bytes(8 << 20),), start_method="spawn").start()
-
-
-def children() -> list[int]:
+def children() -> set[int]:
     with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children") as file:
-        return [int(pid) for pid in file.read().split()]
+        return {int(pid) for pid in file.read().split()}
 
 
 def test_start_that_is_interrupted_leaves_no_zombie(capfd: pytest.CaptureFixture[str]) -> None:
-    interrupt_during_start()
-    until(lambda: not children(), "the child is reaped")
-    until(lambda: len(Queue()._domain.slots()) == 1, "its line is free")
+    """More is sent to the child than its pipe takes, and Ctrl-C comes meanwhile."""
+    first = Process(target=int, start_method="fork")  # the guardian is there, and starts no more
+    first.start()
+    first.join()
+    before, lines = children(), Queue()._domain.slots
+    interrupt = threading.Thread(
+        target=lambda: (until(lambda: children() - before), os.kill(os.getpid(), signal.SIGINT))
+    )
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        Process(target=len, args=(bytes(8 << 20),), start_method="spawn", name="interrupted").start()
+    interrupt.join()
+    until(lambda: not children() - before, "the child is reaped")
+    until(lambda: not [line for line in lines() if line[8] == "interrupted"], "its line is free")
