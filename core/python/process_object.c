@@ -217,7 +217,7 @@ pn_py_arm_guardian(PyObject *module, PyObject *args)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        argv[i] = PyUnicode_AsUTF8(PyTuple_GET_ITEM(command, i));
+        argv[i] = PyBytes_AsString(PyTuple_GET_ITEM(command, i));
         if (argv[i] == NULL) {
             return NULL;
         }
