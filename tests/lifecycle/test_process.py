@@ -467,9 +467,12 @@ def test_start_that_is_interrupted_leaves_no_zombie(capfd: pytest.CaptureFixture
     first.start()
     first.join()
     before, lines = children(), Queue()._domain.slots
-    interrupt = threading.Thread(
-        target=lambda: (until(lambda: children() - before), os.kill(os.getpid(), signal.SIGINT))
-    )
+
+    def press_ctrl_c() -> None:
+        until(lambda: children() - before)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupt = threading.Thread(target=press_ctrl_c)
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
         Process(target=len, args=(bytes(8 << 20),), start_method="spawn", name="interrupted").start()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-
-import pytest
+from typing import TYPE_CHECKING
 
 from procession import Process
 from procession._process.popen import Popen
-from procession._process.start.fork import ForkPopen
-from procession._process.start.spawn import SpawnPopen
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def work() -> None:
@@ -19,19 +19,15 @@ def work() -> None:
         pass
 
 
-@pytest.mark.parametrize(("method", "popen"), [("fork", ForkPopen), ("spawn", SpawnPopen)])
-def test_child_that_ends_before_its_parent_looks_has_all_its_time_counted(
-    monkeypatch: pytest.MonkeyPatch, method: str, popen: type[Popen]
-) -> None:
-    launch = popen._launch
+def test_child_that_ends_before_its_parent_looks_has_all_its_time_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Popen._watch
 
-    def launch_and_be_late(self: Popen, process: Process) -> int:
-        pid = launch(self, process)
+    def watch_late(self: Popen, pid: int, started_ns: int) -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        return pid
+        watch(self, pid, started_ns)
 
-    monkeypatch.setattr(popen, "_launch", launch_and_be_late)
-    process = Process(target=work, start_method=method)
+    monkeypatch.setattr(Popen, "_watch", watch_late)
+    process = Process(target=work, start_method="fork")  # a spawned one is watched before it has what it needs
     process.start()
     process.join()
     assert process.outcome is not None
