@@ -26,6 +26,7 @@
 #endif
 #define STACK_BYTES (128 * 1024)
 #define TRACED_MS 20
+#define OOM_LOOK_NS 1000000000LL
 #define GONE_TURNS 10000      /* a bound, should the tid be another thread's already */
 #define GUARDIAN_RETRY_MS 200 /* how long a new guardian may take before another is tried */
 
@@ -45,6 +46,8 @@ static struct {
     pn_domain *guarded;
     int guardian; /* its pidfd, -1: not known */
     int64_t guardian_tried;
+    int64_t oom_looked; /* when oom_kills was read */
+    uint64_t oom_kills;
 } janitor = {.mutex = PTHREAD_MUTEX_INITIALIZER, .doorbell = -1, .guardian = -1};
 
 static int
@@ -79,6 +82,18 @@ oom_kills(void)
 {
     char text[16384];
     return read_text("/proc/vmstat", text, sizeof(text)) ? number_after(text, "\noom_kill ") : 0;
+}
+
+/* Under the mutex: the same, not older than a second, as reading it takes 35 us. */
+static uint64_t
+recent_oom_kills(void)
+{
+    int64_t now = pn_now();
+    if (janitor.oom_looked == 0 || now - janitor.oom_looked > OOM_LOOK_NS) {
+        janitor.oom_looked = now;
+        janitor.oom_kills = oom_kills();
+    }
+    return janitor.oom_kills;
 }
 
 /* ---- reaping ------------------------------------------------------------- */
@@ -167,8 +182,10 @@ reap_locked(pn_child *child)
     child->code = info.si_status;
     child->signalled = info.si_code != CLD_EXITED;
     child->core_dumped = info.si_code == CLD_DUMPED;
-    child->out_of_memory = child->signalled && info.si_status == SIGKILL && result == 0 &&
-                           oom_kills() > child->oom_kills;
+    if (child->signalled && info.si_status == SIGKILL && result == 0) {
+        janitor.oom_looked = 0;
+        child->out_of_memory = recent_oom_kills() > child->oom_kills;
+    }
     child->user_us = microseconds(usage.ru_utime);
     child->system_us = microseconds(usage.ru_stime);
     child->max_rss = usage.ru_maxrss * INT64_C(1024);
@@ -477,8 +494,8 @@ pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid,
     child->generation = generation;
     child->started = started;
     child->references = 2;
-    child->oom_kills = oom_kills();
     pthread_mutex_lock(&janitor.mutex);
+    child->oom_kills = recent_oom_kills();
     domain->pins++;
     child->next = janitor.children;
     janitor.children = child;
