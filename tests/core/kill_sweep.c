@@ -83,8 +83,6 @@ another_takes(world *world)
     crew_meet_until(world, 0, &world->stage->actors[0].log[LOG - 1]);
 }
 
-#define FROM(function) .from = (void (*)(void))function
-
 const scenario sweep_scenarios[] = {
     {.name = "sweep",
      .build = build_dead,

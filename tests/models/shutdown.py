@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from tests.models._cell import NOW, Queue, Worker
 from tests.models._engine import Run, main
-from tests.models._queue import Ring
+from tests.models._queue import Ring, wake_up
 
 
 class Shutdown(Ring):
@@ -33,7 +33,8 @@ class Shutdown(Ring):
     # pn_ring_shut
 
     def at_shut_enter(self, w: Queue, p: Worker) -> Iterable[Queue] | None:
-        if "tail lock" not in self.without:
+        """At once it takes no lock: what comes after the end is given up anyway."""
+        if "tail lock" not in self.without and self.shuts != NOW:
             return self.lock(w, p, "tail_lock", "shut_pending")
         p.pc = "shut_pending"
         return None
@@ -44,16 +45,38 @@ class Shutdown(Ring):
 
     def at_shut_store(self, w: Queue, p: Worker) -> None:
         w.shut = self.shuts
-        self.wake_leaders(p, "shut_clear", "not_empty", "not_full")
+        p.pc = "shut_wake"
+
+    def at_shut_wake(self, w: Queue, p: Worker) -> None:
+        self.wake_all(w)
+        p.pc = "shut_clear"
 
     def at_shut_clear(self, w: Queue, p: Worker) -> None:
         p.pending = ""
         p.pc = "shut_leave"
 
     def at_shut_leave(self, w: Queue, p: Worker) -> None:
-        if "tail lock" not in self.without:
+        if w.tail_lock == self.me(w, p):
             w.tail_lock = 0
         p.pc = "done"
+
+    def wake_all(self, w: Queue) -> None:
+        """FUTEX_WAKE of all who sleep on `shut`: one step of the kernel."""
+        for q in w.processes:
+            if q.pc == "asleep" and "third word" not in self.without:
+                wake_up(q)
+
+    # lead: who meets the end as a leader passes it on, as whoever shut the queue may have died
+
+    def at_leave_shut(self, w: Queue, p: Worker) -> None:
+        is_leader = p.phase == 2
+        super().at_leave_shut(w, p)
+        if is_leader:
+            p.pc = "pass_on"
+
+    def at_pass_on(self, w: Queue, p: Worker) -> None:
+        self.wake_all(w)
+        p.pc = "lead_leave"
 
 
 def put_only(*without: str) -> Shutdown:

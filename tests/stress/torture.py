@@ -45,6 +45,7 @@ END = 60.0  # seconds; who has not ended by then never will
 SPAWN_SHARE = 0.12  # of the starts, if both methods are asked for
 ROUND = 60  # kills
 REPORT_EVERY = 5.0
+LOOK = 0.02
 
 # Lets the stopped go on even if the driver waits for one of them itself.
 LIFELINE = """
@@ -178,7 +179,7 @@ class Round:
         self.leaving: list[tuple[Any, str]] = []  # killed, or told to end: process, role
         self.killed: set[int] = set()
         self.lifeline: Any = None
-        self.queues = [self.make_queue(i) for i in range(rng.randrange(1, 4))]
+        self.queues = [self.make_queue(i) for i in range(rng.randrange(1, 3))]
         kinds = [procession.Mutex, procession.Lock, procession.RLock]
         if rng.random() < 0.5:
             kinds[0] = lambda **named: procession.Mutex(on_owner_death=workers.repaired, **named)  # type: ignore[assignment]
@@ -249,7 +250,7 @@ class Round:
             for _ in range(self.rng.randrange(1, 4)):
                 yield Seat("consumer", workers.consume, self.consumer(under))
         for lock in self.locks:
-            for _ in range(self.rng.randrange(1, 4)):
+            for _ in range(self.rng.randrange(1, 3)):
                 yield Seat("holder", workers.hold, self.holder(lock))
         if self.options.queue == "procession" and self.rng.random() < 0.7:
             yield Seat("parent", workers.parent, self.parent())
@@ -450,20 +451,18 @@ class Round:
             seat.stopped_until = 0.0
             if seat.process is None:
                 self.take_seat(seat)
-        before = {seat.lines[-1]: self.line_of(seat).beats for seat in self.seats}
-        waited = 0.0
-        while True:
-            self.pause(0.02)
-            waited += 0.02
-            still = [
-                seat
-                for seat in self.seats
-                if seat.process is not None and self.line_of(seat).beats <= before.get(seat.lines[-1], 0)
-            ]
-            if not still:
-                return
-            if waited > STUCK:
-                raise Stuck(", ".join(f"{seat.process.name} pid {seat.process.pid}" for seat in still))
+        waiting = {seat.process.pid: (seat, self.line_of(seat).beats, 0.0) for seat in self.seats}
+        started = time.monotonic()
+        while waiting:
+            self.pause(LOOK)
+            for pid, (seat, beats, asleep) in list(waiting.items()):
+                if seat.process is None or seat.process.pid != pid or self.line_of(seat).beats > beats:
+                    del waiting[pid]
+                elif state_of(pid) == "S":  # who runs, or would if he had a CPU, waits for nobody
+                    waiting[pid] = seat, beats, asleep + LOOK
+            late = time.monotonic() - started > END
+            if stuck := {pid: seat for pid, (seat, _, asleep) in waiting.items() if late or asleep > STUCK}:
+                raise Stuck(", ".join(f"{seat.process.name} pid {pid}" for pid, seat in stuck.items()))
 
     def finish(self) -> None:
         """Tell everybody to end, producers first, and kill some of the consumers meanwhile."""
@@ -568,6 +567,14 @@ def command_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+def state_of(pid: int) -> str:
+    """R running or ready, S asleep, T stopped, Z dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def children_of(pid: int) -> list[int]:

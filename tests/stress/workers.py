@@ -18,6 +18,7 @@ __all__ = ["Broken", "consume", "hold", "parent", "produce", "repaired"]
 
 PATTERN = bytes(range(256)) * 512
 LOOK = 0.001  # seconds between two looks of one who waits for something that nobody signals
+NAP = 0.004  # seconds that one rests now and then, so that all of them get on with a CPU or two
 DYING = 5.0  # seconds that a killed process may take to be gone for /proc
 
 
@@ -44,11 +45,14 @@ def make(rng: random.Random, identity: int) -> Any:
         return (identity, "x" * rng.randrange(40), 1.5, None)
     if form < 0.75:
         return Note(identity)
-    if form < 0.92:
-        length = rng.randrange(9, 3000)
-    else:  # its bytes go into a block of the heap
-        length = rng.randrange(20 << 10, 100 << 10)
+    # The large ones go into blocks of the heap.
+    length = rng.randrange(9, 3000) if form < 0.92 else rng.randrange(20 << 10, 100 << 10)
     return identity.to_bytes(8, "little") + PATTERN[8:length]
+
+
+def nap(rng: random.Random, chance: float) -> None:
+    if rng.random() < chance:
+        time.sleep(rng.random() * NAP)
 
 
 def make_with_lock(identity: int) -> Any:
@@ -89,6 +93,8 @@ def produce(ledger: Ledger, number: int, queue: Any, high: int, seed: int) -> No
     line = ledger.line(number)
     base = number * ITEMS
     done = 0
+    maxsize = queue.statistics().maxsize if isinstance(queue, procession.Queue) else 0
+    lengths = (2, 8) if 0 < maxsize < 64 else (2, 8, 60, 300)
     line.began = 1
     while not ledger.finishing and done < ITEMS:
         line.beats += 1
@@ -96,7 +102,7 @@ def produce(ledger: Ledger, number: int, queue: Any, high: int, seed: int) -> No
             time.sleep(LOOK)
             continue
         how = rng.random()
-        count = min(rng.choice((2, 8, 60, 300)), ITEMS - done) if how < 0.25 else 1
+        count = min(rng.choice(lengths), ITEMS - done) if how < 0.25 else 1
         if 0.25 <= how < 0.26 and isinstance(queue, procession.Queue):
             items = [make_with_lock(base + done)]
         else:
@@ -118,6 +124,7 @@ def produce(ledger: Ledger, number: int, queue: Any, high: int, seed: int) -> No
             line.committed = done + getattr(error, "items_put", 0)
             break
         line.committed = done
+        nap(rng, 0.1)
 
 
 def consume(ledger: Ledger, number: int, queue: Any, seed: int) -> None:
@@ -148,8 +155,7 @@ def consume(ledger: Ledger, number: int, queue: Any, seed: int) -> None:
             seen[producer] = at
         line.asking = 0
         line.received += len(items)
-        if rng.random() < 0.01:
-            time.sleep(rng.random() * 0.005)
+        nap(rng, 0.02)
 
 
 # ---- locks ---------------------------------------------------------------------------------
@@ -233,6 +239,7 @@ def hold(ledger: Ledger, number: int, lock: Any, cell_number: int, seed: int) ->
                     hold_once(rng, line, cell, lock)
             else:
                 hold_once(rng, line, cell, lock)
+        nap(rng, 0.1)
 
 
 # ---- parents -------------------------------------------------------------------------------
