@@ -1,6 +1,5 @@
 """What stateful objects tell about themselves: named tuples."""
 
-
 from typing import NamedTuple
 
 __all__ = ["LockStatistics", "QueueStatistics"]

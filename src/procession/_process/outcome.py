@@ -6,7 +6,7 @@ child: exception -> report bytes -> its line of the domain      parent: reap -> 
 import pickle
 import signal
 import time
-from typing import Literal, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from procession._base.errors import RemoteError, RemoteTraceback
 
