@@ -34,7 +34,7 @@ Key = tuple[int, int]  # of a line: index and generation
 
 TREE_MARK = b"PROCESSION_TREE="
 DEAD = 3  # state of a line
-KEEP, PLAIN, FOREIGN, LEFT, SWEPT = 1, 2, 8, 16, 64  # flags of a line
+KEEP, PLAIN, FOREIGN, LEFT, REAPED = 1, 2, 8, 16, 128  # flags of a line
 NOBODY = 1024  # as a parent: the line has none
 # Seconds between two looks at all lines while there are some: nobody may have rung.
 TICK = 1.0
@@ -123,7 +123,7 @@ class Guardian:
             if line.state == DEAD:
                 self.bury(key, line)
             elif line.pid == 0:
-                orphaned |= line.parent is not None and line.parent not in rows
+                orphaned |= line.parent is not None and (line.parent not in rows or line.parent in self.dead)
             elif key not in self.pidfds and not self.meet(line):
                 self.bury(key, line)
         for key, pidfd in list(self.pidfds.items()):
@@ -184,7 +184,7 @@ class Guardian:
 
     def is_needed(self, key: Key, rows: dict[Key, Line]) -> bool:
         """Must the line of a dead process stay? Its parent reads there how it ended; its children look for it."""
-        awaited = rows[key].parent in self.lines and not rows[key].flags & (PLAIN | FOREIGN | SWEPT)
+        awaited = rows[key].parent in self.lines and not rows[key].flags & (PLAIN | FOREIGN | REAPED)
         return awaited or any(row.parent == key and row.key not in self.dead for row in rows.values())
 
     def end(self, line: Line) -> None:
