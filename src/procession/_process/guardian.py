@@ -40,8 +40,10 @@ NOBODY = 1024  # as a parent: the line has none
 TICK = 1.0
 # A line that was reserved and has no pid yet, of a dead parent; and what was just being executed by a dead one.
 SOON = 0.05
-# A dead process's mark is looked for so often: what it was executing as it died carries it a moment later.
+# A dead process's mark is looked for so often, and on a busy machine so much more often while something has our memory
+# mapped and is not in the table: what was about to be executed as its parent died carries the mark when it is.
 SCANS = 4
+MORE = 50
 
 
 def load_core(path: str) -> Any:
@@ -83,8 +85,9 @@ class Guardian:
         self.pidfds: dict[Key, int] = {}
         self.lines: dict[Key, Line] = {}  # as last seen alive
         self.dead: dict[Key, Line] = {}  # whose tree may still have to be ended
-        self.scans: dict[Key, int] = {}  # key of a killed process -> how often its mark is still looked for
+        self.scans: dict[Key, float] = {}  # key of a killed process -> how often its mark is still looked for
         self.mine = domain.uuid.hex().encode()
+        self.inode = b"%d" % os.fstat(domain.fd).st_ino
 
     def run(self) -> None:
         """Watch until nobody is left."""
@@ -202,10 +205,25 @@ class Guardian:
         if not self.scans:
             return
         marks = {b"%s:%d.%d" % (self.mine, *key): key for key in self.scans}
+        known = {os.getpid(), self.deputy.pid if self.deputy else 0, *(line.pid for line in self.lines.values())}
+        unclear = False
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            if int(pid) != os.getpid() and mark_of(pid) in marks:
+            if mark_of(pid) in marks:
                 kill_marked(pid, marks)
-        self.scans = {key: count - 1 for key, count in self.scans.items() if count > 1}
+            elif int(pid) not in known:
+                unclear |= self.is_between(pid)
+        spent = 1 / MORE if unclear else 1
+        self.scans = {key: count - spent for key, count in self.scans.items() if count > spent}
+
+    def is_between(self, pid: str) -> bool:
+        """Has it our memory mapped? After vfork a child has its parent's, and until exec no mark of its own."""
+        try:
+            if os.path.samefile(f"/proc/{pid}/exe", "/proc/self/exe"):  # the others need not be looked into
+                with open(f"/proc/{pid}/maps", "rb") as file:
+                    return any(b"memfd:procession" in row and row.split()[4] == self.inode for row in file)
+        except OSError:
+            pass
+        return False
 
 
 def is_readable(fd: int) -> bool:
