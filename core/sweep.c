@@ -108,6 +108,9 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
 {
     pn_slot *slot = &domain->slots[index];
     atomic_store(&slot->state, PN_SLOT_DEAD);
+    if (fate != AWAITED) {
+        atomic_fetch_or(&slot->flags, PN_SLOT_REAPED);
+    }
     uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
     sweep_waits(domain, index);
     sweep_objects(domain, index);

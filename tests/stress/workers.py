@@ -260,6 +260,6 @@ def parent(ledger: Ledger, number: int, jobs: list[tuple[Callable[..., None], tu
             for child in children:
                 child.join()
                 if child.exitcode:
-                    raise Broken(f"{child!r} {child.outcome}") from child.outcome and child.outcome.exception
+                    raise Broken(f"{child!r} {child.outcome}")
         finally:
             other.kill()
