@@ -279,6 +279,7 @@ const scenario heap_scenarios[] = {
      .build = build_near_table_end,
      .operation = op_alloc,
      .b = 320,
+     .sampled = true, /* reads the limits of memory */
      USED_AFTER},
     {.name = "heap: alloc that cools free blocks",
      .build = build_spent,
