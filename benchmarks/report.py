@@ -22,6 +22,7 @@ def machine() -> dict[str, str]:
     return {
         "cpu": _cpu_model(),
         "cores": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}",
+        "load": f"{os.getloadavg()[0]:.1f} in the minute before",
         "kernel": platform.release(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{package} {version(package)}" for package in PACKAGES),

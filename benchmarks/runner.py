@@ -67,12 +67,15 @@ class Result:
 
 def fitting_count(measure: Measure, seconds: float) -> int:
     """So many items that a turn takes about that long. Finding out is the warm-up of code and machine."""
-    count = 1
+    count, before = 1, measure(1).seconds
     while True:
+        count *= 8
         took = measure(count).seconds
         if took >= seconds / 3:
-            return max(int(count * seconds / took), 1)
-        count = int(count * min(seconds / max(took, 1e-6), 30)) + 1
+            took = min(took, measure(count).seconds)  # on a busy machine the barrier alone may take its time
+            if took >= seconds / 3 and took > 2 * before:
+                return max(int(count * seconds / took), 1)
+        before = took
 
 
 def run(claim: Claim, pace: Pace) -> list[Result]:

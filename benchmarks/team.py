@@ -4,6 +4,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ def perform(members: list[Member]) -> Outcome:
         processes.append(process)
         ends.append(ours)
     try:
-        reports = [_report(end) for end in ends]
+        reports = [_report(process, end) for process, end in zip(processes, ends, strict=True)]
     except BaseException:
         for process in processes:
             process.kill()
@@ -44,11 +45,15 @@ def perform(members: list[Member]) -> Outcome:
     return Outcome(max(finishes) - min(begins), list(returned))
 
 
-def _report(end: Connection) -> tuple[float, float, Any]:
+def _report(process: BaseProcess, end: Connection) -> tuple[float, float, Any]:
     with end:
         if not end.poll(PATIENCE):
             raise TimeoutError(f"a member of the team did not finish within {PATIENCE:.0f} s")
-        report: tuple[float, float, Any] = end.recv()
+        try:
+            report: tuple[float, float, Any] = end.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(f"a member of the team ended early, exit code {process.exitcode}") from None
         return report
 
 

@@ -66,6 +66,13 @@ count_up(pn_domain *domain, uint64_t offset)
     return is_first;
 }
 
+static bool
+is_robust_lock(pn_object *object)
+{
+    uint32_t type = atomic_load(&object->type);
+    return type == PN_OBJECT_MUTEX || type == PN_OBJECT_RLOCK;
+}
+
 /* True if that was the last reference of this process. */
 static bool
 count_down(pn_domain *domain, uint64_t offset)
@@ -76,8 +83,13 @@ count_down(pn_domain *domain, uint64_t offset)
     if (held != NULL && --held->count == 0) {
         is_last = true;
         *held = domain->held[--domain->held_used];
+        pn_object *object = pn_at(domain, offset);
+        if (is_robust_lock(object) && pn_lock_mine(&((pn_lock_cell *)object)->lock)) {
+            /* Nobody can release it any more: as if its owner had died. Before the bit
+             * goes: after it another thread may make something else of the cell. */
+            pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
+        }
         if (domain->slot != PN_SLOTS) {
-            pn_object *object = pn_at(domain, offset);
             atomic_fetch_and(&object->holders[domain->slot / 64],
                              ~(UINT64_C(1) << domain->slot % 64));
         }
@@ -101,23 +113,11 @@ pn_object_retain(pn_domain *domain, uint64_t offset)
     count_up(domain, offset);
 }
 
-static bool
-is_robust_lock(pn_object *object)
-{
-    uint32_t type = atomic_load(&object->type);
-    return type == PN_OBJECT_MUTEX || type == PN_OBJECT_RLOCK;
-}
-
 void
 pn_object_drop(pn_domain *domain, uint64_t offset)
 {
     if (!count_down(domain, offset)) {
         return;
-    }
-    pn_object *object = pn_at(domain, offset);
-    if (is_robust_lock(object) && pn_lock_mine(&((pn_lock_cell *)object)->lock)) {
-        /* Nobody can release it any more: as if its owner had died. */
-        pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
     }
     if (pn_domain_enter(domain) == PN_OK) {
         pn_object_collect(domain, offset);
@@ -175,8 +175,10 @@ find_cell(pn_domain *domain, pn_block_kind kind, uint64_t *slab_offset, uint32_t
     slab->cells = PN_SLAB_PAGES * PN_PAGE / slab->cell_size - 1;
     pn_block *entry = pn_block_at(domain, at);
     uint64_t state = atomic_load(&entry->state);
-    atomic_store(&entry->owner, 0);
+    /* Before it a payload of ours, which the sweep frees; after it everybody's, whatever the
+     * owner says. */
     atomic_store(&entry->state, (state & ~UINT64_C(0xff)) | kind); /* COMMIT */
+    atomic_store(&entry->owner, 0);
     *slab_offset = at;
     *index = 0;
     return PN_OK;

@@ -21,7 +21,7 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
          at = pn_heap_next(domain, at, &block)) {
         uint64_t state = atomic_load(&block->state);
         uint32_t kind = pn_block_kind_of(state);
-        if (kind <= PN_BLOCK_FREE || atomic_load(&block->owner) != owner ||
+        if (kind <= PN_BLOCK_SLAB_LARGE || atomic_load(&block->owner) != owner ||
             (kind == PN_BLOCK_REPORT && !with_report)) {
             continue;
         }

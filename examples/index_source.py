@@ -130,6 +130,8 @@ class Index:
 
     def hear(self, what, name, value):
         if what == "listed":
+            if not value:
+                raise SystemExit("there is no .py file in that folder")
             self.files, self.missing = value, set(value)
             self.items["lister"] = self.items["merger"] = len(value)
             self.kill_at = self.random.sample(range(1, len(value)), min(self.kills, len(value) - 1))
@@ -139,7 +141,9 @@ class Index:
             self.missing.remove(value)
             self.items[name] += 1
             if len(self.missing) in self.kill_at:
-                self.random.choice(self.consumers).kill()
+                victim = self.random.choice(self.consumers)
+                victim.kill()
+                victim.join()  # dead, so that the next one to be chosen is another
 
     def hand_out_again(self):
         for process in (self.lister, self.merger):
@@ -162,7 +166,7 @@ def give_up(process):
 
 
 class Progress:
-    """One line, written again and again, on a terminal; elsewhere a new line every two seconds."""
+    """One line, written again and again, on a terminal; elsewhere a new line every three seconds."""
 
     def __init__(self):
         self.terminal = sys.stdout.isatty()
@@ -170,9 +174,9 @@ class Progress:
 
     def show(self, done, total, note=""):
         now = time.monotonic()
-        if total and (now - self.last > (0.1 if self.terminal else 2.0) or done == total):
+        if total and (now - self.last > (0.1 if self.terminal else 3.0) or done == total):
             self.last = now
-            text = f"  {done} of {total} files, {done / (now - self.start):.0f} per second{note}"
+            text = f"  {done:,} of {total:,} files, {done / (now - self.start):.0f} per second{note}"
             ends = "" if self.terminal and done < total else "\n"
             print(f"\r{text}  " if self.terminal else text, end=ends, flush=True)
 
@@ -205,37 +209,38 @@ def main():
     parser.add_argument("--kills", type=int, default=10, metavar="N", help="how many (default 10)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="chooses when and whom (default 1)")
     options = parser.parse_args()
-    if not sources(options.folder):
-        parser.error(f"there is no .py file in {options.folder}")
 
     print(f"Counting the names in {options.folder}")
+    print("A lister names the files, consumers take one after the other and count, a merger adds up.")
     if options.kill:
-        print(f"{options.kills} times a consumer, chosen at random, gets SIGKILL, and another takes its place")
-    start = time.monotonic()
+        print(f"{options.kills} times a consumer, chosen at random, gets SIGKILL, and another takes its place.")
+    start, start_cpu = time.monotonic(), time.process_time()
     index = Index(options.folder, options.kills if options.kill else 0, options.seed)
     total, broken = index.run()
-    parallel_time = time.monotonic() - start
+    parallel_time, parallel_cpu = time.monotonic() - start, time.process_time() - start_cpu
     print("\nThe 20 most frequent names:")
     for name, count in total.most_common(20):
-        print(f"{count:>8}  {name}")
-    print(
-        "\nWhat each process did with its time: running on a CPU, ready but without one, or blocked (asleep until something comes)"
-    )
+        print(f"{count:>9,}  {name}")
+    print("\nWhat each did with its time: running on a CPU, ready but without one, blocked until something comes")
     report(index)
 
-    print("\nThe same once more, in one process and nothing else:")
-    start = time.monotonic()
+    ends = [process.outcome for process in index.methods]
+    parallel_cpu += sum(end.user_time + end.system_time for end in ends)
+    killed = sum(end.signal == signal.SIGKILL for end in ends)
+
+    print("\nThe same once more, in this process alone, to compare:")
+    start, start_cpu = time.monotonic(), time.process_time()
     expected = serial(options.folder)
-    serial_time = time.monotonic() - start
-    print(f"\n{len(index.files)} files, {broken} of them no Python; {total.total()} names, {len(total)} different ones")
-    print(f"{parallel_time:.1f} s with many processes, {serial_time:.1f} s in one: ", end="")
+    serial_time, serial_cpu = time.monotonic() - start, time.process_time() - start_cpu
+    print(f"\n{len(index.files):,} files ({broken} are no Python), {total.total():,} names, {len(total):,} different")
+    print(f"{parallel_time:.1f} s with many processes ({parallel_cpu:.1f} s of CPU), ", end="")
+    print(f"{serial_time:.1f} s in one ({serial_cpu:.1f} s of CPU): ", end="")
     print(f"{serial_time / parallel_time:.2f} times as fast, on {CPUS} CPU{'s' * (CPUS > 1)}")
     waited = [consumer.outcome.ready_time / consumer.outcome.elapsed for consumer in index.consumers]
     if max(waited) > 0.2:
         print(
-            f"(a consumer was ready, but had no CPU, for {max(waited):.0%} of its time: the machine is busy otherwise)"
+            f"(a consumer was ready, but without a CPU, {max(waited):.0%} of its time: the machine is busy otherwise)"
         )
-    killed = sum(process.outcome.signal == signal.SIGKILL for process in index.methods)
     equal = (total, broken) == expected
     print(f"{killed} processes were killed; " if killed else "", end="")
     print(f"the two results are {'equal, name by name' if equal else 'DIFFERENT'}")

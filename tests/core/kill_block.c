@@ -113,9 +113,7 @@ op_get_object(world *world)
     static uint64_t room[64];
     uint32_t id;
     if (get_one(&world->ring, room, sizeof(room), 0, &id) == PN_OK) {
-        uint64_t object = item_object((pn_record *)room);
-        pn_object_retain(world->domain, object);
-        pn_object_drop(world->domain, object);
+        pn_object_drop(world->domain, item_object((pn_record *)room));
     }
 }
 
@@ -164,6 +162,7 @@ const scenario block_scenarios[] = {
      RING_RULES},
     {.name = "get of a block",
      .build = build_blocks,
+     .sampled = true,
      .operation = op_get_block,
      .cast = {COMING(consume, 0, 0), COMING(produce, 301, 2)},
      RING_RULES},

@@ -349,7 +349,7 @@ const scenario lock_scenarios[] = {
     {.name = "burial of a dead ledger owner, a waiter",
      .build = build_ledger_dead,
      .operation = op_sweep,
-     .from = (void (*)(void))pn_domain_enter,
+     FROM(pn_domain_enter),
      .sampled = true,
      .cast = {SLEEPING(ledger_take_and_release, 0, 0)},
      LEDGER_END},

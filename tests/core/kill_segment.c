@@ -103,6 +103,7 @@ const scenario segment_scenarios[] = {
      RING_RULES},
     {.name = "get that leaves a segment, a producer sleeps",
      .build = build_at_jump,
+     .sampled = true,
      .operation = op_get,
      .cast = {SLEEPING(produce, 201, 1), COMING(produce, 301, 2), COMING(consume, 0, 0)},
      RING_RULES},

@@ -45,7 +45,6 @@ build_dead(world *world)
     live_and_die(world, leave_everything);
     book(world, 1);
     book(world, 2);
-    victim_puts(world, 100, 1); /* none: a sweeper puts nothing */
 }
 
 static void
@@ -61,7 +60,9 @@ take_and_keep(world *world, actor *me)
     static uint64_t room[64];
     uint32_t id;
     pn_status status = get_one(&world->ring, room, sizeof(room), PN_FOREVER, &id);
-    ACTOR_CHECK(me, status == PN_OK);
+    if (status != PN_OK) {
+        return; /* came after the others: they took all */
+    }
     atomic_store(&me->log[LOG - 1], 1);
     while (atomic_load(&world->stage->ended) == 0) {
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
@@ -82,8 +83,6 @@ another_takes(world *world)
 {
     crew_meet_until(world, 0, &world->stage->actors[0].log[LOG - 1]);
 }
-
-#define FROM(function) .from = (void (*)(void))function
 
 const scenario sweep_scenarios[] = {
     {.name = "sweep",

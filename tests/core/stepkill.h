@@ -10,6 +10,7 @@ extern const scenario ring_scenarios[], segment_scenarios[], shut_scenarios[], b
 #define SLEEPING(function, first_id, number) {function, BEFORE, first_id, number}
 #define COMING(function, first_id, number) {function, AFTER, first_id, number}
 #define LATECOMER(function, first_id, number) {function, LATER, first_id, number}
+#define FROM(function) .from = (void (*)(void))function
 #define RING_RULES .at_stop = ring_at_stop, .survive = ring_survive
 
 /* Roles of ring scenarios. */
@@ -27,6 +28,9 @@ void director_put(world *world, uint32_t id);
 void director_get(world *world);
 /* What the victims are about to put: ids from `first` on. */
 void victim_puts(world *world, uint32_t first, uint32_t count);
+/* How many items were ever taken. */
+uint32_t count_got(world *world);
+pn_status put_waiting(pn_ring *ring, uint32_t id, uint32_t count);
 void op_put(world *world);
 void op_put_blocking(world *world);
 void op_get(world *world);

@@ -157,6 +157,32 @@ a_ring_that_was_freed_by_half_is_not_walked(void)
     pn_domain_close(domain);
 }
 
+/* Between taking an item and decoding it another thread may drop the last reference. */
+static void
+a_taken_item_keeps_its_object(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t offset, mutex, room[16];
+    uint32_t generation, id;
+    pn_ring ring;
+    parcel parcel;
+    CHECK(pn_ring_new(domain, "", 0, 0, &offset, &generation) == PN_OK);
+    CHECK(pn_object_new(domain, PN_OBJECT_MUTEX, "", &mutex, &generation) == PN_OK);
+    pn_ring_open(&ring, domain, offset);
+    parcel_clear(&parcel);
+    parcel_add_object(&parcel, 1, mutex);
+    pn_batch batch = parcel_batch(&parcel);
+    CHECK(pn_ring_try_put(&ring, &batch) == PN_OK);
+    CHECK(get_one(&ring, room, sizeof(room), 0, &id) == PN_OK);
+    pn_object_drop(domain, mutex); /* as the other thread would */
+    CHECK(pn_object_attach(domain, mutex, generation) == PN_OK);
+    pn_object_drop(domain, mutex);
+    CHECK(count_objects(domain) == 2);
+    pn_object_drop(domain, mutex); /* what the take had given us */
+    CHECK(count_objects(domain) == 1);
+    pn_domain_close(domain);
+}
+
 static void
 objects_of_the_dead_are_swept(void)
 {
@@ -181,6 +207,7 @@ main(void)
     RUN(a_child_holds_what_its_parent_held_at_the_fork);
     RUN(a_process_without_a_slot_spoils_nothing);
     RUN(a_ring_that_was_freed_by_half_is_not_walked);
+    RUN(a_taken_item_keeps_its_object);
     RUN(objects_of_the_dead_are_swept);
     return 0;
 }

@@ -83,7 +83,6 @@ receive(exchange *exchange, const pn_record *record)
     }
     uint64_t object = item_object(record);
     if (object != 0) {
-        pn_object_retain(domain, object);
         pn_lock *lock = &((pn_lock_cell *)pn_at(domain, object))->lock;
         CHECK(pn_ledger_try(lock, domain->slot) == PN_OK);
         CHECK(pn_ledger_release(lock) == PN_OK);

@@ -42,20 +42,29 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def counted(output: str) -> Counter[str]:
-    return Counter({name: int(count) for count, name in re.findall(r"^ +(\d+)  (\w+)$", output, flags=re.MULTILINE)})
+    return Counter(
+        {
+            name: int(count)
+            for count, name in re.findall(r"^ +(\d+)  (\w+)$", output.replace(",", ""), flags=re.MULTILINE)
+        }
+    )
 
 
-def test_counts_every_name(folder: Path) -> None:
-    result = run(folder)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert counted(result.stdout) == EXPECTED
-    assert "33 files, 3 of them no Python" in result.stdout
-    assert "the two results are equal" in result.stdout
-    assert "killed" not in result.stdout
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path) -> subprocess.CompletedProcess[str]:
+    return run(folder)
 
 
-def test_shows_both_start_methods_and_the_end_of_each_process(folder: Path) -> None:
-    rows = re.findall(r"^([\w-]+) +(fork|spawn) +(\d+) .*  (\w+)$", run(folder).stdout, flags=re.MULTILINE)
+def test_counts_every_name(undisturbed: subprocess.CompletedProcess[str]) -> None:
+    assert (undisturbed.returncode, undisturbed.stderr) == (0, "")
+    assert counted(undisturbed.stdout) == EXPECTED
+    assert "33 files (3 are no Python)" in undisturbed.stdout
+    assert "the two results are equal" in undisturbed.stdout
+    assert "killed" not in undisturbed.stdout
+
+
+def test_shows_both_start_methods_and_the_end_of_each_process(undisturbed: subprocess.CompletedProcess[str]) -> None:
+    rows = re.findall(r"^([\w-]+) +(fork|spawn) +(\d+) .*  (\w+)$", undisturbed.stdout, flags=re.MULTILINE)
     assert {method for _, method, _, _ in rows} == {"fork", "spawn"}
     assert {name for name, _, _, _ in rows} >= {"lister", "merger", "consumer-1", "consumer-2"}
     assert {end for _, _, _, end in rows} == {"finished"}
@@ -69,14 +78,14 @@ def test_counts_every_name_while_consumers_are_killed(folder: Path, seed: int) -
     assert counted(result.stdout) == EXPECTED
     assert "the two results are equal" in result.stdout
     killed = len(re.findall(r"killed by kill\(\) \(SIGKILL\)$", result.stdout, flags=re.MULTILINE))
-    assert killed >= 1
+    assert killed >= 7  # one may have come to its end just before
     assert f"{killed} processes were killed" in result.stdout
 
 
 def test_folder_without_sources_is_refused(tmp_path: Path) -> None:
     result = run(tmp_path)
-    assert result.returncode == 2
-    assert "there is no .py file in" in result.stderr
+    assert result.returncode == 1
+    assert result.stderr == "there is no .py file in that folder\n"
 
 
 def descendants(folder: Path) -> list[int]:

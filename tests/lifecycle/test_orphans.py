@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lifecycle.tools import end, guardian_of, is_gone, numbers, program, until
+from tests.lifecycle.tools import end, guardian_of, is_gone, numbers, program, run, until
 
 # A root with a child and a grandchild, each of which also runs something by subprocess; prints all pids.
 FAMILY = r"""
@@ -106,6 +106,37 @@ def test_dead_guardian_is_replaced_and_the_next_one_knows_everybody() -> None:
         until(lambda: guardian_of(root.pid) not in {None, first}, "there is another")
         os.kill(root.pid, signal.SIGKILL)
         until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
+
+
+SIGPIPE_KILLS = """
+import os, procession, signal, time
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+def start():
+    process = procession.Process(target=int, start_method="fork")
+    process.start()
+    process.join()
+    return process.outcome.kind
+start()
+domain = procession.Queue()._domain
+while not domain.guardian()[0]:
+    time.sleep(0.001)
+print(start(), flush=True)  # this one rings
+first = domain.guardian()[0]
+with open(f"/proc/{first}/task/{first}/children") as file:
+    both = [first, *map(int, file.read().split())]
+for pid in both:
+    os.kill(pid, signal.SIGSTOP)  # nobody takes anybody's place
+for pid in both:
+    os.kill(pid, signal.SIGKILL)
+    while os.path.exists(f"/proc/{pid}/fd/0"):
+        time.sleep(0.001)
+print(start(), start(), flush=True)
+"""
+
+
+def test_death_of_the_guardian_is_no_broken_pipe() -> None:
+    result = run(SIGPIPE_KILLS)
+    assert (result.stdout, result.stderr, result.returncode) == ("finished\nfinished finished\n", "", 0)
 
 
 def test_guardian_ends_with_the_program() -> None:

@@ -421,14 +421,10 @@ def test_threads_may_start_processes_at_the_same_time() -> None:
             process.join()
             assert str(process.outcome) == "finished"
 
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: fork with threads, which is the point here
-        threads = [threading.Thread(target=start_some) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    threads = [threading.Thread(target=start_some) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len({out.get() for _ in range(20)}) == 20
     assert all(flags & 2 == 0 for *_, flags, name in out._domain.slots() if name)

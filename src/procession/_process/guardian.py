@@ -23,6 +23,7 @@ import os
 import select
 import signal
 import sys
+import time
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import module_from_spec
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ NOBODY = 1024  # as a parent: the line has none
 TICK = 1.0
 # A line that was reserved and has no pid yet, of a dead parent; and what was just being executed by a dead one.
 SOON = 0.05
+# Seconds between whatever woke the guardian and its look.
+MOMENT = 0.02
 # A dead process's mark is looked for so often, and on a busy machine so much more often while something has our memory
 # mapped and is not in the table: what was about to be executed as its parent died carries the mark when it is.
 SCANS = 4
@@ -97,6 +100,8 @@ class Guardian:
             if not self.lines and not again:
                 return
             self.poll.poll((SOON if again else TICK) * 1000)
+            # One look for all the processes that are started, or that die, within a moment.
+            time.sleep(MOMENT)
             try:
                 while os.read(self.bell, 4096):
                     pass

@@ -36,13 +36,14 @@ class Doorbell:
                 pid, _, fd = guardian
                 if pid == 0:
                     return
-                self.pipe = os.open(f"/proc/{pid}/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                # Both ends, so that a guardian's death is never SIGPIPE, which a program may have set to kill it.
+                self.pipe = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
                 self._guardian = guardian
             os.write(self.pipe, b"!")
         except BlockingIOError:
             pass  # it has bells enough to wake up
         except OSError:
-            self.close()  # it died; the janitor starts another
+            self.close()  # it died before it could be rung; the janitor starts another
 
     def close(self) -> None:
         """Let go of the pipe."""
