@@ -105,6 +105,34 @@ def test_what_was_about_to_be_executed_ends_too() -> None:
     until(lambda: not is_alive(other))
 
 
+def start_keeper(told: Any, method: str) -> None:
+    procession.Process(target=tell_and_sleep, args=(told,), start_method=method, orphan="keep").start()
+    run_other(told)
+
+
+def tell_and_sleep(told: Any) -> None:
+    told.put(os.getpid())
+    time.sleep(600)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_child_that_may_outlive_its_killed_parent_does(method: str) -> None:
+    told: Any = procession.Queue()
+    process = procession.Process(target=start_keeper, args=(told, method), start_method="fork")
+    process.start()
+    pids = told.get(), told.get()
+    process.kill()
+    process.join()
+    until(lambda: not all(map(is_alive, pids)))
+    [keeper] = filter(is_alive, pids)  # both are found by one search for the parent's mark, if by any
+    try:
+        assert Path(f"/proc/{keeper}/cmdline").read_bytes().startswith(b"sleep") is False
+    finally:
+        os.kill(keeper, signal.SIGKILL)
+    until(lambda: not is_alive(keeper))
+    domains.current().sweep()
+
+
 def test_line_of_a_child_that_was_never_forked_is_given_up() -> None:
     domain = domains.current()
 

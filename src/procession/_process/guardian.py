@@ -213,9 +213,11 @@ class Guardian:
         known = {os.getpid(), self.deputy.pid if self.deputy else 0, *(line.pid for line in self.lines.values())}
         unclear = False
         for pid in filter(str.isdigit, os.listdir("/proc")):
+            if int(pid) in known:
+                continue  # must_end() decides on those in the table, though a spawned one carries its parent's mark
             if mark_of(pid) in marks:
                 kill_marked(pid, marks)
-            elif int(pid) not in known:
+            else:
                 unclear |= self.is_between(pid)
         spent = 1 / MORE if unclear else 1
         self.scans = {key: count - spent for key, count in self.scans.items() if count > spent}
