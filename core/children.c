@@ -523,12 +523,19 @@ pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid,
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_fork_handlers);
     pn_child *child = calloc(1, sizeof(*child));
-    if (child == NULL) {
+    int pidfd = child != NULL ? open_pidfd(pid) : -1;
+    if (child == NULL || (pidfd < 0 && errno != ESRCH)) {
+        int error = errno;
+        kill(pid, SIGKILL); /* not reaped yet, so nobody else has this pid */
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        free(child);
+        errno = error;
         return NULL;
     }
     child->pid = pid;
     child->parent = getpid();
-    child->pidfd = open_pidfd(pid);
+    child->pidfd = pidfd;
     child->domain = domain;
     child->slot = slot;
     child->generation = generation;

@@ -49,7 +49,8 @@ typedef struct pn_child {
     uint64_t oom_kills; /* of the machine, when it started */
 } pn_child;
 
-/* Watch a child of this process from now on. NULL: no memory. */
+/* Watch a child of this process from now on. NULL with errno: there was no memory or no
+ * descriptor for that, and the child was killed. */
 pn_child *pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid,
                          int64_t started);
 /* Has it ended? Reaps it if so. False in any process but its parent. */

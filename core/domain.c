@@ -24,16 +24,21 @@
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pn_domain *registry;
+/* Each thread's own: another one may fork in between. */
+static _Thread_local struct {
+    pn_domain *domain; /* NULL: no slot is reserved for its next child */
+    uint32_t slot, generation;
+} armed;
 
 static void
 before_fork(void)
 {
     pthread_mutex_lock(&registry_mutex);
     for (pn_domain *domain = registry; domain != NULL; domain = domain->next) {
-        if (domain->armed == pn_self()->tid) {
-            domain->child_slot = domain->armed_slot;
-            domain->child_generation = domain->armed_generation;
-            domain->armed = 0;
+        if (domain == armed.domain) {
+            domain->child_slot = armed.slot;
+            domain->child_generation = armed.generation;
+            armed.domain = NULL;
             domain->slots[domain->child_slot].reserved_at = pn_now();
         } else if (domain->slot == PN_SLOTS ||
                    pn_slot_reserve(domain, "", PN_SLOT_PLAIN, &domain->child_slot,
@@ -64,7 +69,6 @@ after_fork_in_child(void)
     for (pn_domain *domain = registry; domain != NULL; domain = domain->next) {
         uint32_t index = domain->child_slot, generation = domain->child_generation;
         domain->child_slot = PN_SLOTS;
-        domain->armed = 0;
         domain->slot = PN_SLOTS;
         if (index != PN_SLOTS) {
             pn_slot_claim(domain, index, generation);
@@ -72,6 +76,14 @@ after_fork_in_child(void)
         pthread_mutex_init(&domain->mutex, NULL);
     }
     pthread_mutex_init(&registry_mutex, NULL);
+}
+
+void
+pn_domain_arm_fork(pn_domain *domain, uint32_t slot, uint32_t generation)
+{
+    armed.domain = domain;
+    armed.slot = slot;
+    armed.generation = generation;
 }
 
 static void

@@ -85,8 +85,6 @@ typedef struct pn_domain {
     pthread_mutex_t mutex;
     pn_held *held;
     size_t held_used, held_capacity;
-    /* A slot reserved for the child of the next fork() of the thread `armed` (0: none). */
-    uint32_t armed, armed_slot, armed_generation;
     uint32_t child_slot, child_generation; /* during a fork */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins;                         /* children.c still needs the mapping; under its mutex */
@@ -101,6 +99,10 @@ pn_status pn_domain_create(pn_domain **result, uint64_t size, uint64_t max_bytes
 pn_status pn_domain_attach(pn_domain **result, int fd);
 /* Unmap and close. Only when no object of it is in use; a pinned one stays. */
 void pn_domain_close(pn_domain *domain);
+
+/* The child of this thread's next fork() is the one for which the slot was reserved. (A vfork,
+ * as subprocess and spawn use it, runs no handlers: it is not such a fork.) */
+void pn_domain_arm_fork(pn_domain *domain, uint32_t slot, uint32_t generation);
 
 static inline void *
 pn_at(const pn_domain *domain, uint64_t offset)

@@ -20,8 +20,14 @@
 #define STARTING_LIMIT_NS (60 * 1000000000LL)
 #define ORPHAN_LIMIT_NS (1 * 1000000000LL)
 
-/* Start time of a pid, 0 if it is gone or a zombie, and where its stack begins: 0 if that
- * is a secret, as after exec of a setuid program. */
+static uint64_t
+look_without_proc(uint32_t pid)
+{
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH ? 0 : PN_UNTOLD;
+}
+
+/* What pn_start_time says, and where its stack begins: 0 if that is a secret, as after exec
+ * of a setuid program. */
 static uint64_t
 look_at(uint32_t pid, uint64_t *stack)
 {
@@ -29,12 +35,12 @@ look_at(uint32_t pid, uint64_t *stack)
     snprintf(path, sizeof(path), "/proc/%u/stat", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return 0;
+        return look_without_proc(pid);
     }
     ssize_t length = read(fd, text, sizeof(text) - 1);
     close(fd);
     if (length <= 0) {
-        return 0;
+        return look_without_proc(pid);
     }
     text[length] = '\0';
     char *at = strrchr(text, ')'); /* the name before it may hold anything */
@@ -67,6 +73,13 @@ pn_start_time(uint32_t pid)
 {
     uint64_t stack;
     return look_at(pid, &stack);
+}
+
+/* For a line of the table, where 0 is: not known. */
+static uint64_t
+told(uint64_t start)
+{
+    return start == PN_UNTOLD ? 0 : start;
 }
 
 static void
@@ -144,7 +157,7 @@ pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t
         return;
     }
     if (atomic_compare_exchange_strong(&slot->pid, &none, pid)) {
-        atomic_store(&slot->start_time, pn_start_time(pid));
+        atomic_store(&slot->start_time, told(pn_start_time(pid)));
     }
     atomic_fetch_add(&domain->header->slots_changed, 1);
 }
@@ -156,20 +169,14 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
         return PN_STALE;
     }
-    uint32_t pid = (uint32_t)getpid();
-    uint32_t state = atomic_load(&slot->state);
-    /* LIVE: claimed by the fork handler, before this process executed another program. */
-    if (state != PN_SLOT_STARTING && !(state == PN_SLOT_LIVE && atomic_load(&slot->pid) == pid)) {
+    if (atomic_load(&slot->state) != PN_SLOT_STARTING) {
         return PN_STALE;
     }
-    /* The fork handler claims for a child of ours that may be about to execute its interpreter:
-     * such a child claims once more, and tells then. */
-    bool is_settled = state == PN_SLOT_LIVE || atomic_load(&slot->parent_slot) == PN_SLOTS ||
-                      (atomic_load(&slot->flags) & (PN_SLOT_PLAIN | PN_SLOT_FOREIGN));
+    uint32_t pid = (uint32_t)getpid();
     uint64_t stack = 0;
     atomic_store(&slot->pid, pid);
-    atomic_store(&slot->start_time, look_at(pid, &stack));
-    atomic_store(&slot->stack, is_settled ? stack : 0);
+    atomic_store(&slot->start_time, told(look_at(pid, &stack)));
+    atomic_store(&slot->stack, stack);
     domain->slot = index;
     domain->generation = generation;
     atomic_store(&slot->state, PN_SLOT_LIVE);
@@ -239,7 +246,8 @@ pn_guardian_claim(pn_domain *domain, uint32_t fd)
     }
     uint32_t pid = atomic_load(&header->guardian_pid);
     uint64_t start = pid != 0 ? pn_start_time(pid) : 0;
-    bool is_free = start == 0 || start != atomic_load(&header->guardian_start);
+    bool is_free =
+        start == 0 || (start != PN_UNTOLD && start != atomic_load(&header->guardian_start));
     if (is_free) {
         atomic_store(&header->guardian_pid, 0); /* a reader sees all three or no guardian */
         atomic_store(&header->guardian_fd, fd);
@@ -294,7 +302,7 @@ pn_slot_alive(pn_domain *domain, uint32_t index)
     }
     uint64_t stack = 0, start = look_at(pid, &stack);
     uint64_t known = atomic_load(&slot->start_time), known_stack = atomic_load(&slot->stack);
-    return start != 0 && (known == 0 || known == start) &&
+    return start != 0 && (known == 0 || start == PN_UNTOLD || known == start) &&
            (stack == 0 || known_stack == 0 || stack == known_stack);
 }
 

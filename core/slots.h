@@ -88,7 +88,9 @@ bool pn_slot_alive(pn_domain *domain, uint32_t index);
 bool pn_slot_awaited(pn_domain *domain, uint32_t index);
 /* pn_owner_alive of lock.h; context is the domain. */
 bool pn_slot_owner_alive(void *domain, uint32_t owner);
-/* Start time of a pid in clock ticks, 0 if it is gone or a zombie. */
+/* Start time of a pid in clock ticks, 0 if it is gone or a zombie; PN_UNTOLD: it is there, but
+ * /proc cannot be read just now (no descriptor left), and nobody is taken for dead by that. */
+#define PN_UNTOLD UINT64_MAX
 uint64_t pn_start_time(uint32_t pid);
 
 /* NULL if the table is full: then nobody sees this wait. */

@@ -149,9 +149,7 @@ domain_reserve_for_fork(DomainObject *self, PyObject *args)
     if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
         return NULL;
     }
-    self->domain->armed_slot = index; /* the fork handlers do the rest */
-    self->domain->armed_generation = generation;
-    self->domain->armed = pn_self()->tid;
+    pn_domain_arm_fork(self->domain, index, generation);
     Py_RETURN_NONE;
 }
 
@@ -163,20 +161,6 @@ domain_set_slot_pid(DomainObject *self, PyObject *args)
         return NULL;
     }
     pn_slot_set_pid(self->domain, index, generation, pid);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-domain_claim_slot(DomainObject *self, PyObject *args)
-{
-    unsigned int index, generation;
-    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
-        return NULL;
-    }
-    pn_status status = pn_slot_claim(self->domain, index, generation);
-    if (status != PN_OK) {
-        return pn_raise(status, self->domain, "slot", "");
-    }
     Py_RETURN_NONE;
 }
 
@@ -394,7 +378,6 @@ static PyMethodDef methods[] = {
     {"reserve_slot", (PyCFunction)domain_reserve_slot, METH_VARARGS, NULL},
     {"reserve_for_fork", (PyCFunction)domain_reserve_for_fork, METH_VARARGS, NULL},
     {"set_slot_pid", (PyCFunction)domain_set_slot_pid, METH_VARARGS, NULL},
-    {"claim_slot", (PyCFunction)domain_claim_slot, METH_VARARGS, NULL},
     {"release_slot", (PyCFunction)domain_release_slot, METH_VARARGS, NULL},
     {"slots", (PyCFunction)domain_slots, METH_NOARGS, NULL},
     {"sweep", (PyCFunction)domain_sweep, METH_NOARGS, NULL},

@@ -47,7 +47,7 @@ child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     Py_END_ALLOW_THREADS
     if (self->child == NULL) {
         Py_DECREF(self);
-        return PyErr_NoMemory();
+        return PyErr_SetFromErrno(PyExc_OSError);
     }
     self->domain_object = (DomainObject *)Py_NewRef(domain);
     return (PyObject *)self;

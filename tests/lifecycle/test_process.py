@@ -428,3 +428,43 @@ def test_threads_may_start_processes_at_the_same_time() -> None:
         thread.join()
     assert len({out.get() for _ in range(20)}) == 20
     assert all(flags & 2 == 0 for *_, flags, name in out._domain.slots() if name)
+
+
+def test_fork_of_the_program_after_a_spawn_is_not_taken_for_the_spawned_child() -> None:
+    """What spawn forks runs no fork handlers: nothing may be left for the program's own fork to pick up."""
+    out: SimpleQueue[int] = SimpleQueue()
+    lines = out._domain.slots
+    process = Process(target=signal.pause, start_method="spawn", name="spawned")
+    process.start()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            out.put(out._domain.slot)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert out.get() != process._popen.procession_slot[0]  # type: ignore[attr-defined]
+        until(lambda: [line[3] for line in lines() if line[8] == "spawned" and line[2] == 2] == [process.pid])
+    finally:
+        process.kill()
+        process.join()
+
+
+def interrupt_during_start() -> None:
+    """Start a spawned child with more in its pipe than that takes, and be interrupted meanwhile."""
+    Process(target=int, start_method="fork").start()  # the guardian is there, and no other child
+    until(lambda: not children())
+    parent = os.getpid()
+    threading.Thread(target=lambda: (until(children), os.kill(parent, signal.SIGINT))).start()
+    with pytest.raises(KeyboardInterrupt):
+        Process(target=len, args=(bytes(8 << 20),), start_method="spawn").start()
+
+
+def children() -> list[int]:
+    with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def test_start_that_is_interrupted_leaves_no_zombie(capfd: pytest.CaptureFixture[str]) -> None:
+    interrupt_during_start()
+    until(lambda: not children(), "the child is reaped")
+    until(lambda: len(Queue()._domain.slots()) == 1, "its line is free")

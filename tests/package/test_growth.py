@@ -255,7 +255,6 @@ ELSEWHERE = {
     "Domain.reserve_for_fork": "arms the next fork of this thread: tests/unit",
     "fork": "makes a process: tests/lifecycle",
     "die_with": "ties this process to its parent: every start of a child calls it",
-    "Domain.claim_slot": "gives up this process's own slot: every start of a child calls it",
 }
 
 

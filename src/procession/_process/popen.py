@@ -25,7 +25,8 @@ class Popen:
     """
 
     method: ClassVar[str]
-    started_ns: int  # time.monotonic_ns(), taken by _launch just before it forks
+    pid: int
+    _child: _core.Child
 
     def __init__(self, process: stdlib.BaseProcess) -> None:
         stdlib.flush_streams()
@@ -42,15 +43,21 @@ class Popen:
             str(process.name), KEEP if self.settings.orphan == "keep" else 0
         )
         try:
-            self.pid = self._launch(process)
+            self._launch(process)
         except BaseException:
-            self.domain.release_slot(*self.procession_slot)
+            if not hasattr(self, "_child"):  # else the janitor has both
+                self.domain.release_slot(*self.procession_slot)
             raise
-        self._child = _core.Child(self.domain, *self.procession_slot, self.pid, self.started_ns)
         doorbell.ring(self.domain)
 
-    def _launch(self, process: Any) -> int:
+    def _launch(self, process: Any) -> None:
+        """Make the child, and tell its pid to `_watch` at once."""
         raise NotImplementedError
+
+    def _watch(self, pid: int, started_ns: int) -> None:
+        """Have it reaped, whatever becomes of this start; `started_ns` is from just before it was forked."""
+        self.pid = pid
+        self._child = _core.Child(self.domain, *self.procession_slot, pid, started_ns)
 
     def duplicate_for_child(self, fd: int) -> int:
         """Return what the descriptor is called in the child."""

@@ -28,29 +28,24 @@ class ForkPopen(Popen):
     """A forked child. What this process holds, the child holds from its first instruction on."""
 
     method = "fork"
-    # One thread arms the fork handlers and forks at a time.
-    _turn = threading.Lock()
 
-    def _launch(self, process: Any) -> int:
+    def _launch(self, process: Any) -> None:
         parent = os.getpid()
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
         warn_of_threads(parent)
-        with ForkPopen._turn:
-            self.domain.reserve_for_fork(*self.procession_slot)
-            self.started_ns = time.monotonic_ns()
-            pid = _core.fork()
-            if pid == 0:
-                ForkPopen._turn = threading.Lock()
-                self._run(process, parent, tied)
-        return pid
+        self.domain.reserve_for_fork(*self.procession_slot)
+        started_ns = time.monotonic_ns()
+        pid = _core.fork()
+        if pid == 0:
+            self._run(process, parent, tied)
+        self._watch(pid, started_ns)
 
     def _run(self, process: Any, parent: int, tied: bool) -> None:
         code = 1
         at_exit = stdlib.RunAtExit()
         try:
             at_exit.begin()
-            self.domain.claim_slot(*self.procession_slot)  # this is its program: an exec would be its end
             sentinel = child.begin(self.domain, parent, tied)
             code = process._bootstrap(parent_sentinel=sentinel)
         finally:

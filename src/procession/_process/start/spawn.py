@@ -73,7 +73,7 @@ class SpawnPopen(Popen):
         # The last word is how multiprocessing knows its children (spawn.is_forking).
         return [stdlib.interpreter(), *stdlib.interpreter_flags(), "-c", program, "--multiprocessing-fork"]
 
-    def _launch(self, process: Any) -> int:
+    def _launch(self, process: Any) -> None:
         data = self._pickle(process)
         tracker = stdlib.tracker_descriptor()
         reader, writer = os.pipe()
@@ -81,10 +81,9 @@ class SpawnPopen(Popen):
         try:
             passed = [*self._passed, reader, domain_fd, *([] if tracker is None else [tracker])]
             command = self._command(reader, domain_fd, tracker)
-            # This forks: the child takes its line of the table before it executes the interpreter.
-            self.domain.reserve_for_fork(*self.procession_slot)
-            self.started_ns = time.monotonic_ns()
+            started_ns = time.monotonic_ns()
             pid = stdlib.spawn_with_descriptors(os.fsencode(command[0]), command, sorted(set(passed)))
+            self._watch(pid, started_ns)
             os.close(reader)
             reader = -1
             with open(writer, "wb", closefd=False) as file:
@@ -96,4 +95,3 @@ class SpawnPopen(Popen):
             for fd in (reader, writer, domain_fd):
                 if fd >= 0:
                     os.close(fd)
-        return pid
