@@ -449,22 +449,31 @@ def test_fork_of_the_program_after_a_spawn_is_not_taken_for_the_spawned_child() 
         process.join()
 
 
-def interrupt_during_start() -> None:
-    """Start a spawned child with more in its pipe than that takes, and be interrupted meanwhile."""
-    Process(target=int, start_method="fork").start()  # the guardian is there, and no other child
-    until(lambda: not children())
-    parent = os.getpid()
-    threading.Thread(target=lambda: (until(children), os.kill(parent, signal.SIGINT))).start()
-    with pytest.raises(KeyboardInterrupt):
-        Process(target=len, args=(bytes(8 << 20),), start_method="spawn").start()
-
-
-def children() -> list[int]:
+INTERRUPTED = """
+import os, procession, signal, threading, time
+def children():
     with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children") as file:
-        return [int(pid) for pid in file.read().split()]
+        return file.read().split()
+def until(condition):
+    while not condition():
+        time.sleep(0.001)
+def interrupt():
+    until(children)
+    os.kill(os.getpid(), signal.SIGINT)
+if __name__ == "__main__":
+    procession.Process(target=int, start_method="fork").start()  # the guardian is there, and no other child
+    until(lambda: not children())
+    threading.Thread(target=interrupt).start()
+    try:  # with more in its pipe than that takes
+        procession.Process(target=len, args=(bytes(8 << 20),), start_method="spawn").start()
+    except KeyboardInterrupt:
+        print("interrupted")
+    until(lambda: not children())
+    until(lambda: len(procession.Queue()._domain.slots()) == 1)
+    print("nothing is left")
+"""
 
 
-def test_start_that_is_interrupted_leaves_no_zombie(capfd: pytest.CaptureFixture[str]) -> None:
-    interrupt_during_start()
-    until(lambda: not children(), "the child is reaped")
-    until(lambda: len(Queue()._domain.slots()) == 1, "its line is free")
+def test_start_that_is_interrupted_leaves_no_zombie() -> None:
+    assert run(INTERRUPTED).stdout == "interrupted\nnothing is left\n"
+
