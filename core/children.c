@@ -3,6 +3,7 @@
 #endif
 #include "children.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -25,7 +26,9 @@
 #define P_PIDFD 3
 #endif
 #define STACK_BYTES (128 * 1024)
+#define FEW 64
 #define TRACED_MS 20
+#define OOM_LOOK_NS 1000000000LL
 #define GONE_TURNS 10000      /* a bound, should the tid be another thread's already */
 #define GUARDIAN_RETRY_MS 200 /* how long a new guardian may take before another is tried */
 
@@ -35,16 +38,19 @@ static struct {
     pn_child *children; /* not reaped yet */
     size_t count;
     unsigned paused;
+    _Atomic pid_t forking; /* the thread that is in a fork of ours */
     bool running;
     bool stopping; /* somebody is joining the thread */
     pthread_t thread;
-    pid_t tid;    /* of the last thread, until it is seen to be gone */
+    pid_t ended;  /* tid of the last thread that ended, until it is seen to be gone */
     int doorbell; /* eventfd: look at the list again */
     /* the guardian's command, kept for the day on which it dies */
     char **argv;
     pn_domain *guarded;
     int guardian; /* its pidfd, -1: not known */
     int64_t guardian_tried;
+    int64_t oom_looked; /* when oom_kills was read */
+    uint64_t oom_kills;
 } janitor = {.mutex = PTHREAD_MUTEX_INITIALIZER, .doorbell = -1, .guardian = -1};
 
 static int
@@ -79,6 +85,18 @@ oom_kills(void)
 {
     char text[16384];
     return read_text("/proc/vmstat", text, sizeof(text)) ? number_after(text, "\noom_kill ") : 0;
+}
+
+/* Under the mutex: the same, not older than a second, as reading it takes 35 us. */
+static uint64_t
+recent_oom_kills(void)
+{
+    int64_t now = pn_now();
+    if (janitor.oom_looked == 0 || now - janitor.oom_looked > OOM_LOOK_NS) {
+        janitor.oom_looked = now;
+        janitor.oom_kills = oom_kills();
+    }
+    return janitor.oom_kills;
 }
 
 /* ---- reaping ------------------------------------------------------------- */
@@ -167,8 +185,10 @@ reap_locked(pn_child *child)
     child->code = info.si_status;
     child->signalled = info.si_code != CLD_EXITED;
     child->core_dumped = info.si_code == CLD_DUMPED;
-    child->out_of_memory = child->signalled && info.si_status == SIGKILL && result == 0 &&
-                           oom_kills() > child->oom_kills;
+    if (child->signalled && info.si_status == SIGKILL && result == 0) {
+        janitor.oom_looked = 0;
+        child->out_of_memory = recent_oom_kills() > child->oom_kills;
+    }
     child->user_us = microseconds(usage.ru_utime);
     child->system_us = microseconds(usage.ru_stime);
     child->max_rss = usage.ru_maxrss * INT64_C(1024);
@@ -308,10 +328,10 @@ static void *
 run(void *argument)
 {
     (void)argument;
-    struct pollfd *polled = NULL;
-    size_t capacity = 0;
+    struct pollfd few[FEW]; /* the first malloc of a thread would make it an arena of its own */
+    struct pollfd *polled = few;
+    size_t capacity = FEW;
     pthread_mutex_lock(&janitor.mutex);
-    janitor.tid = (pid_t)syscall(SYS_gettid);
     while (!janitor.stopping) {
         uint64_t rings;
         if (read(janitor.doorbell, &rings, sizeof(rings)) < 0) {
@@ -327,9 +347,12 @@ run(void *argument)
         }
         if (capacity < janitor.count + 2) {
             capacity = (janitor.count + 2) * 2;
-            struct pollfd *larger = realloc(polled, capacity * sizeof(*polled));
+            struct pollfd *larger = malloc(capacity * sizeof(*polled));
             if (larger == NULL) {
                 break; /* joins go on reaping; the next start tries again */
+            }
+            if (polled != few) {
+                free(polled);
             }
             polled = larger;
         }
@@ -338,7 +361,10 @@ run(void *argument)
         poll(polled, used, wait_ms);
         pthread_mutex_lock(&janitor.mutex);
     }
-    free(polled);
+    if (polled != few) {
+        free(polled);
+    }
+    janitor.ended = (pid_t)syscall(SYS_gettid);
     if (!janitor.stopping) { /* nobody joins it: there is nothing left to do */
         pthread_detach(pthread_self());
         janitor.running = false;
@@ -364,9 +390,9 @@ stop_locked(void)
         janitor.running = janitor.stopping = false;
         close_doorbell();
     }
-    for (int turn = 0; turn < GONE_TURNS && janitor.tid != 0; turn++) {
-        if (syscall(SYS_tgkill, getpid(), janitor.tid, 0) != 0) {
-            janitor.tid = 0;
+    for (int turn = 0; turn < GONE_TURNS && janitor.ended != 0; turn++) {
+        if (syscall(SYS_tgkill, getpid(), janitor.ended, 0) != 0) {
+            janitor.ended = 0;
         } else {
             sched_yield();
         }
@@ -398,8 +424,35 @@ start_locked(void)
 }
 
 void
+pn_janitor_own_fork(bool begins)
+{
+    atomic_store(&janitor.forking, begins ? (pid_t)pn_self()->tid : 0);
+}
+
+int
+pn_janitor_other_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    if (tasks == NULL) {
+        return -1;
+    }
+    pthread_mutex_lock(&janitor.mutex);
+    pid_t ended = janitor.ended; /* the kernel may not have forgotten it yet */
+    int others = janitor.running ? -2 : -1;
+    pthread_mutex_unlock(&janitor.mutex);
+    for (struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
+        others += task->d_name[0] != '.' && atoi(task->d_name) != ended;
+    }
+    closedir(tasks);
+    return others;
+}
+
+void
 pn_janitor_pause(void)
 {
+    if (atomic_load(&janitor.forking) == (pid_t)pn_self()->tid) {
+        return;
+    }
     pthread_mutex_lock(&janitor.mutex);
     janitor.paused++;
     stop_locked();
@@ -409,6 +462,9 @@ pn_janitor_pause(void)
 void
 pn_janitor_resume(void)
 {
+    if (atomic_load(&janitor.forking) == (pid_t)pn_self()->tid) {
+        return;
+    }
     pthread_mutex_lock(&janitor.mutex);
     if (janitor.paused > 0) {
         janitor.paused--;
@@ -447,8 +503,9 @@ after_fork_in_child(void)
     janitor.children = NULL;
     janitor.count = 0;
     janitor.paused = 0;
+    atomic_store(&janitor.forking, 0);
     janitor.running = janitor.stopping = false;
-    janitor.tid = 0;
+    janitor.ended = 0;
     close_doorbell();
 }
 
@@ -484,8 +541,8 @@ pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid,
     child->generation = generation;
     child->started = started;
     child->references = 2;
-    child->oom_kills = oom_kills();
     pthread_mutex_lock(&janitor.mutex);
+    child->oom_kills = recent_oom_kills();
     domain->pins++;
     child->next = janitor.children;
     janitor.children = child;

@@ -63,9 +63,14 @@ int pn_child_signal(pn_child *child, int signal);
 /* The creator lets go of it. The janitor goes on watching it. */
 void pn_child_drop(pn_child *child);
 
-/* Let no janitor run (before a fork, at the end), and let it run again. Calls nest. */
+/* Let no janitor run (before the fork of somebody who counts threads), and let it run again.
+ * Calls nest. Nothing happens in a thread that is in a fork of ours: the fork handlers keep
+ * the janitor out of the way for the fork itself, and to stop it would mean to wait for it. */
 void pn_janitor_pause(void);
 void pn_janitor_resume(void);
+void pn_janitor_own_fork(bool begins);
+/* How many threads this process has besides the calling one and the janitor; -1: not told. */
+int pn_janitor_other_threads(void);
 
 /* Keep a guardian of this domain running: `argv` is executed apart from this process with
  * the domain's memfd as descriptor 3. Called again it only checks. -1 with errno. */

@@ -175,8 +175,10 @@ find_cell(pn_domain *domain, pn_block_kind kind, uint64_t *slab_offset, uint32_t
     slab->cells = PN_SLAB_PAGES * PN_PAGE / slab->cell_size - 1;
     pn_block *entry = pn_block_at(domain, at);
     uint64_t state = atomic_load(&entry->state);
-    atomic_store(&entry->owner, 0);
+    /* Before it a payload of ours, which the sweep frees; after it everybody's, whatever the
+     * owner says. */
     atomic_store(&entry->state, (state & ~UINT64_C(0xff)) | kind); /* COMMIT */
+    atomic_store(&entry->owner, 0);
     *slab_offset = at;
     *index = 0;
     return PN_OK;

@@ -274,7 +274,7 @@ pn_slot_awaited(pn_domain *domain, uint32_t index)
 {
     pn_slot *slot = &domain->slots[index];
     uint32_t foreign = PN_SLOT_PLAIN | PN_SLOT_FOREIGN;
-    return !(atomic_load(&slot->flags) & (foreign | PN_SLOT_SWEPT)) &&
+    return !(atomic_load(&slot->flags) & (foreign | PN_SLOT_REAPED)) &&
            slot_parent_alive(domain, slot);
 }
 

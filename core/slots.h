@@ -23,7 +23,8 @@ enum {
     PN_SLOT_FOREIGN = 8,   /* started by the standard library */
     PN_SLOT_LEFT = 16,     /* it ended by itself: what it leaves behind is meant */
     PN_SLOT_ORPHANED = 32, /* it is ended because its parent died */
-    PN_SLOT_SWEPT = 64     /* dead, reaped, swept: kept for the guardian alone */
+    PN_SLOT_SWEPT = 64,    /* dead, reaped, swept: kept for the guardian alone */
+    PN_SLOT_REAPED = 128   /* dead, and no parent will ask how it ended */
 };
 
 typedef struct pn_slot {

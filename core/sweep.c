@@ -21,7 +21,7 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
          at = pn_heap_next(domain, at, &block)) {
         uint64_t state = atomic_load(&block->state);
         uint32_t kind = pn_block_kind_of(state);
-        if (kind <= PN_BLOCK_FREE || atomic_load(&block->owner) != owner ||
+        if (kind <= PN_BLOCK_SLAB_LARGE || atomic_load(&block->owner) != owner ||
             (kind == PN_BLOCK_REPORT && !with_report)) {
             continue;
         }
@@ -108,6 +108,9 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
 {
     pn_slot *slot = &domain->slots[index];
     atomic_store(&slot->state, PN_SLOT_DEAD);
+    if (fate != AWAITED) {
+        atomic_fetch_or(&slot->flags, PN_SLOT_REAPED);
+    }
     uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
     sweep_waits(domain, index);
     sweep_objects(domain, index);

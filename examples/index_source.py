@@ -130,6 +130,8 @@ class Index:
 
     def hear(self, what, name, value):
         if what == "listed":
+            if not value:
+                raise SystemExit("there is no .py file in that folder")
             self.files, self.missing = value, set(value)
             self.items["lister"] = self.items["merger"] = len(value)
             self.kill_at = self.random.sample(range(1, len(value)), min(self.kills, len(value) - 1))
@@ -207,8 +209,6 @@ def main():
     parser.add_argument("--kills", type=int, default=10, metavar="N", help="how many (default 10)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="chooses when and whom (default 1)")
     options = parser.parse_args()
-    if not sources(options.folder):
-        parser.error(f"there is no .py file in {options.folder}")
 
     print(f"Counting the names in {options.folder}")
     print("A lister names the files, consumers take one after the other and count, a merger adds up.")

@@ -32,6 +32,11 @@ static PyMethodDef functions[] = {
      "pause_janitor($module)\n--\n\nLet no janitor run, until resume_janitor()."},
     {"resume_janitor", pn_py_resume_janitor, METH_NOARGS,
      "resume_janitor($module)\n--\n\nLet it run again if there are children."},
+    {"other_threads", pn_py_other_threads, METH_NOARGS,
+     "other_threads($module)\n--\n\n"
+     "How many threads there are besides this one and the janitor; -1: /proc does not tell."},
+    {"fork", pn_py_fork, METH_NOARGS,
+     "fork($module)\n--\n\nos.fork() beside the janitor: it is no thread of the program's."},
     {"arm_guardian", pn_py_arm_guardian, METH_VARARGS,
      "arm_guardian($module, domain, command, /)\n--\n\nKeep a guardian of the domain running."},
     {"die_with", pn_py_die_with, METH_O,

@@ -64,6 +64,8 @@ pn_shared_made(SharedObject *self)
 /* --- process_object.c: functions of the module --- */
 PyObject *pn_py_pause_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_resume_janitor(PyObject *module, PyObject *none);
+PyObject *pn_py_other_threads(PyObject *module, PyObject *none);
+PyObject *pn_py_fork(PyObject *module, PyObject *none);
 PyObject *pn_py_arm_guardian(PyObject *module, PyObject *args);
 PyObject *pn_py_die_with(PyObject *module, PyObject *argument);
 

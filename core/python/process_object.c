@@ -202,6 +202,32 @@ pn_py_resume_janitor(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 }
 
 PyObject *
+pn_py_other_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    return PyLong_FromLong(pn_janitor_other_threads());
+}
+
+PyObject *
+pn_py_fork(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    if (PySys_Audit("os.fork", NULL) < 0) {
+        return NULL;
+    }
+    pn_janitor_own_fork(true);
+    PyOS_BeforeFork();
+    pid_t pid = fork();
+    int error = errno;
+    if (pid == 0) {
+        PyOS_AfterFork_Child();
+    } else {
+        PyOS_AfterFork_Parent();
+        pn_janitor_own_fork(false);
+    }
+    errno = error;
+    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(pid);
+}
+
+PyObject *
 pn_py_arm_guardian(PyObject *module, PyObject *args)
 {
     PyObject *domain, *command;

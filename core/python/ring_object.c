@@ -514,7 +514,9 @@ ring_shut(RingObject *self, PyObject *now)
     if (immediate < 0 || !pn_shared_made(&self->shared)) {
         return NULL;
     }
+    Py_BEGIN_ALLOW_THREADS /* it waits for a put that is under way in another process */
     pn_ring_shut(&self->ring, immediate);
+    Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
 

@@ -27,6 +27,19 @@ build_nothing(world *world)
     atomic_store(&world->domain->header->last_sweep, pn_now());
 }
 
+/* Both kinds of slabs are there. */
+static void
+build_slabs(world *world)
+{
+    uint64_t ring, mutex;
+    uint32_t generation;
+    pn_ring_new(world->domain, "", 0, 0, &ring, &generation);
+    pn_object_new(world->domain, PN_OBJECT_MUTEX, "", &mutex, &generation);
+    pn_object_drop(world->domain, ring);
+    pn_object_drop(world->domain, mutex);
+    build_nothing(world);
+}
+
 /* A free block of `a` pages, between two that are in use. */
 static void
 build_hole(world *world)
@@ -266,6 +279,7 @@ const scenario heap_scenarios[] = {
      .build = build_near_table_end,
      .operation = op_alloc,
      .b = 320,
+     .sampled = true, /* reads the limits of memory */
      USED_AFTER},
     {.name = "heap: alloc that cools free blocks",
      .build = build_spent,
@@ -300,12 +314,19 @@ const scenario heap_scenarios[] = {
      .sampled = true,
      USED_AFTER},
     {.name = "object: new, attach, drop",
-     .build = build_nothing,
+     .build = build_slabs,
      .operation = op_object,
      .sampled = true,
      USED_AFTER},
-    {.name = "object: new ring",
+    /* From where the new slab is filled with zeros: a step for each of its bytes. */
+    {.name = "object: the first, in a new slab",
      .build = build_nothing,
+     .operation = op_object,
+     FROM(pn_block_at),
+     .sampled = true,
+     USED_AFTER},
+    {.name = "object: new ring",
+     .build = build_slabs,
      .operation = op_ring,
      .sampled = true,
      USED_AFTER},

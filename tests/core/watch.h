@@ -7,9 +7,11 @@
 #include "object.h"
 #include "slots.h"
 
+/* Looking costs as much as a step: the first lines of each table, and the victim's own. */
 #define WATCHED_TABLE 8192u
 #define WATCHED_SLOTS 4096u
-#define WATCHED_SLAB (PN_SLAB_PAGES * PN_PAGE)
+#define WATCHED_WAITS 16u
+#define WATCHED_SLAB 8192u
 #define WATCHED_SLABS 3u
 
 /* Steps after which something had changed. */
@@ -24,7 +26,7 @@ typedef struct {
     bool was_call, is_first;
     uint64_t robust[2];
     size_t used;
-    char seen[PN_PAGE + WATCHED_SLOTS + PN_WAITS * sizeof(pn_wait) + WATCHED_TABLE +
+    char seen[PN_PAGE + WATCHED_SLOTS + WATCHED_WAITS * sizeof(pn_wait) + WATCHED_TABLE +
               WATCHED_SLABS * WATCHED_SLAB];
 } watch;
 

@@ -84,8 +84,8 @@ def test_counts_every_name_while_consumers_are_killed(folder: Path, seed: int) -
 
 def test_folder_without_sources_is_refused(tmp_path: Path) -> None:
     result = run(tmp_path)
-    assert result.returncode == 2
-    assert "there is no .py file in" in result.stderr
+    assert result.returncode == 1
+    assert result.stderr == "there is no .py file in that folder\n"
 
 
 def descendants(folder: Path) -> list[int]:

@@ -196,6 +196,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Child.pid": lambda bench: bench.ended.pid,
     "Child.pidfd": lambda bench: bench.ended.pidfd,
     "pause_janitor": lambda _: pause_and_resume(),
+    "other_threads": lambda _: _core.other_threads(),
     "resume_janitor": lambda _: _core.resume_janitor(),
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
@@ -252,6 +253,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
 # What cannot be called here a thousand times, and where it is exercised instead.
 ELSEWHERE = {
     "Domain.reserve_for_fork": "arms the next fork of this thread: tests/unit",
+    "fork": "makes a process: tests/lifecycle",
     "die_with": "ties this process to its parent: every start of a child calls it",
 }
 

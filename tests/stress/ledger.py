@@ -70,6 +70,8 @@ class Verdict:
     passed: int = 0
     missing: int = 0  # committed, and no get returned them
     in_hand: int = 0  # of these, what killed consumers may have had in hand
+    hands: int = 0  # the most that those may have had
+    scattered: int = 0  # holes in what a producer put, more than consumers were killed: a take makes one
     doubled: int = 0
     invented: int = 0  # delivered, and nobody tried to put them
     torn: int = 0  # gaps in what a put_many that was killed had committed
@@ -130,6 +132,7 @@ class Ledger:
     def judge(self, producers: list[int], consumers: list[int], *, spared: bool) -> Verdict:
         """Add up one queue, when all of its processes are gone. `spared`: no consumer was killed."""
         verdict = Verdict()
+        hands = [] if spared else [asked for number in consumers if (asked := self.line(number).asking)]
         for number in producers:
             line = self.line(number)
             start = self._items_at + number * ITEMS
@@ -139,8 +142,10 @@ class Ledger:
             verdict.missing += marks.count(0, 0, committed)
             verdict.doubled += ITEMS - marks.count(0) - marks.count(1)
             verdict.invented += ITEMS - attempting - marks.count(0, attempting)
+            holes = marks[:committed].count(b"\1\0") + marks[:committed].startswith(b"\0")
+            verdict.scattered += max(0, holes - len(hands))
             if spared:  # a commit is all or nothing, and commits follow each other
                 verdict.torn += b"\0\1" in marks[committed:attempting]
-        hands = 0 if spared else sum(self.line(number).asking for number in consumers)
-        verdict.in_hand = min(verdict.missing, hands)
+        verdict.hands = sum(hands)
+        verdict.in_hand = min(verdict.missing, verdict.hands)
         return verdict

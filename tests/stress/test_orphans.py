@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +81,58 @@ def test_what_it_ran_ends_though_the_guardian_was_killed_before_it() -> None:
     bystander.join()
 
 
+# fork by its bare number, so that no handler runs: as vfork, by which subprocess begins, and as long as one likes.
+BARE_FORK = {"x86_64": (57,), "aarch64": (220, signal.SIGCHLD, 0, 0, 0, 0)}.get(os.uname().machine)
+
+
+def run_other_slowly(told: Any) -> None:
+    assert BARE_FORK is not None
+    if ctypes.CDLL(None).syscall(*BARE_FORK) == 0:
+        told.put(os.getpid())
+        time.sleep(1.0)
+        os.execv("/bin/sleep", ["sleep", "600"])
+    time.sleep(600)
+
+
+@pytest.mark.skipif(BARE_FORK is None, reason="the number of fork on this machine is not known here")
+def test_what_was_about_to_be_executed_ends_too() -> None:
+    told: Any = procession.Queue()
+    process = procession.Process(target=run_other_slowly, args=(told,), start_method="fork")
+    process.start()
+    other = told.get()
+    process.kill()
+    process.join()
+    until(lambda: not is_alive(other))
+
+
+def start_keeper(told: Any, method: str) -> None:
+    procession.Process(target=tell_and_sleep, args=(told,), start_method=method, orphan="keep").start()
+    run_other(told)
+
+
+def tell_and_sleep(told: Any) -> None:
+    told.put(os.getpid())
+    time.sleep(600)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_child_that_may_outlive_its_killed_parent_does(method: str) -> None:
+    told: Any = procession.Queue()
+    process = procession.Process(target=start_keeper, args=(told, method), start_method="fork")
+    process.start()
+    pids = told.get(), told.get()
+    process.kill()
+    process.join()
+    until(lambda: not all(map(is_alive, pids)))
+    [keeper] = filter(is_alive, pids)  # both are found by one search for the parent's mark, if by any
+    try:
+        assert Path(f"/proc/{keeper}/cmdline").read_bytes().startswith(b"sleep") is False
+    finally:
+        os.kill(keeper, signal.SIGKILL)
+    until(lambda: not is_alive(keeper))
+    domains.current().sweep()
+
+
 def test_line_of_a_child_that_was_never_forked_is_given_up() -> None:
     domain = domains.current()
 
@@ -89,6 +144,31 @@ def test_line_of_a_child_that_was_never_forked_is_given_up() -> None:
     process.start()
     process.join()
     until(lambda: not [row for row in domain.slots() if row[-1] == "never"])
+
+
+def put_and_end(queue: Any, told: Any, go: Any) -> None:
+    queue.put(bytes(50_000))  # in a block that it answers for
+    told.put(None)
+    go.get()
+
+
+def test_line_of_a_reaped_child_is_freed_though_somebody_held_a_lock_of_its_queue_then() -> None:
+    domain = domains.current()
+    queue: Any = procession.Queue()
+    told: Any = procession.Queue()
+    go: Any = procession.Queue()
+    process = procession.Process(target=put_and_end, args=(queue, told, go), name="reaped", start_method="fork")
+    process.start()
+    told.get()
+    with mmap.mmap(domain.fd, domain.size) as memory:
+        tail_lock = queue._handle[0] + 256  # core/ring.h
+        memory[tail_lock : tail_lock + 4] = threading.get_native_id().to_bytes(4, "little")  # as one who is stopped
+        go.put(None)
+        process.join()
+        assert [row for row in domain.slots() if row[-1] == "reaped"]
+        memory[tail_lock : tail_lock + 4] = bytes(4)
+    domain.sweep()
+    until(lambda: not [row for row in domain.slots() if row[-1] == "reaped"])
 
 
 PROGRAM = """

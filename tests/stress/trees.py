@@ -132,8 +132,10 @@ def fell_a_tree(rng: random.Random, method: str) -> Fall:
         victims = {"root": root.pid}
         if others and rng.random() < 0.4:
             victims["other"] = rng.choice(others)
-        if guardians and rng.random() < 0.25:
-            victims["guardian"] = guardians[0]
+        if (
+            len(guardians) == 2 and rng.random() < 0.4
+        ):  # it, or its deputy: without one nobody would be left to see to it
+            victims["guardian"] = rng.choice(guardians)
         order = list(victims.values())
         rng.shuffle(order)
         for pid in order:

@@ -18,6 +18,7 @@ __all__ = ["Broken", "consume", "hold", "parent", "produce", "repaired"]
 
 PATTERN = bytes(range(256)) * 512
 LOOK = 0.001  # seconds between two looks of one who waits for something that nobody signals
+NICENESS = 5  # so that the driver, and who is just starting, need not wait for a dozen others
 NAP = 0.004  # seconds that one rests now and then, so that all of them get on with a CPU or two
 DYING = 5.0  # seconds that a killed process may take to be gone for /proc
 
@@ -95,6 +96,7 @@ def produce(ledger: Ledger, number: int, queue: Any, high: int, seed: int) -> No
     done = 0
     maxsize = queue.statistics().maxsize if isinstance(queue, procession.Queue) else 0
     lengths = (2, 8) if 0 < maxsize < 64 else (2, 8, 60, 300)
+    os.nice(NICENESS)
     line.began = 1
     while not ledger.finishing and done < ITEMS:
         line.beats += 1
@@ -132,6 +134,7 @@ def consume(ledger: Ledger, number: int, queue: Any, seed: int) -> None:
     rng = random.Random(seed)
     line = ledger.line(number)
     seen: dict[int, int] = {}
+    os.nice(NICENESS)
     line.began = 1
     while True:
         line.beats += 1
@@ -221,6 +224,7 @@ def hold(ledger: Ledger, number: int, lock: Any, cell_number: int, seed: int) ->
     rng = random.Random(seed)
     line = ledger.line(number)
     cell = ledger.lock_cell(cell_number)
+    os.nice(NICENESS)
     line.began = 1
     while not ledger.finishing:
         line.beats += 1
@@ -248,6 +252,7 @@ def hold(ledger: Ledger, number: int, lock: Any, cell_number: int, seed: int) ->
 def parent(ledger: Ledger, number: int, jobs: list[tuple[Callable[..., None], tuple[Any, ...]]], method: str) -> None:
     """Start children of its own for the jobs, and something that knows nothing of the library."""
     line = ledger.line(number)
+    os.nice(NICENESS)
     line.began = 1
     children = [procession.Process(target=job, args=arguments, start_method=method) for job, arguments in jobs]
     for child in children:
@@ -260,6 +265,6 @@ def parent(ledger: Ledger, number: int, jobs: list[tuple[Callable[..., None], tu
             for child in children:
                 child.join()
                 if child.exitcode:
-                    raise Broken(f"{child!r} {child.outcome}") from child.outcome and child.outcome.exception
+                    raise Broken(f"{child!r} {child.outcome}")
         finally:
             other.kill()

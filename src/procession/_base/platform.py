@@ -1,7 +1,7 @@
 """What this machine offers, what is missing, and what that costs."""
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from procession import _core
 
@@ -23,8 +23,7 @@ _COSTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """One optional ability that this system lacks."""
 
     feature: str
@@ -32,8 +31,7 @@ class Missing:
     cost: str
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What :func:`doctor` found."""
 
     kernel: str

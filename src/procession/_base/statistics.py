@@ -1,12 +1,11 @@
-"""What stateful objects tell about themselves: plain frozen dataclasses."""
+"""What stateful objects tell about themselves: named tuples."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["LockStatistics", "QueueStatistics"]
 
 
-@dataclass(frozen=True, slots=True)
-class LockStatistics:
+class LockStatistics(NamedTuple):
     """A lock at one instant."""
 
     name: str
@@ -17,8 +16,7 @@ class LockStatistics:
     depth: int  # times that the owner holds it (an RLock counts above 1)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueStatistics:
+class QueueStatistics(NamedTuple):
     """A queue at one instant."""
 
     name: str

@@ -24,6 +24,7 @@ import resource
 import select
 import signal
 import sys
+import time
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import module_from_spec
 from typing import TYPE_CHECKING, Any
@@ -35,14 +36,18 @@ Key = tuple[int, int]  # of a line: index and generation
 
 TREE_MARK = b"PROCESSION_TREE="
 DEAD = 3  # state of a line
-KEEP, PLAIN, FOREIGN, LEFT, SWEPT = 1, 2, 8, 16, 64  # flags of a line
+KEEP, PLAIN, FOREIGN, LEFT, REAPED = 1, 2, 8, 16, 128  # flags of a line
 NOBODY = 1024  # as a parent: the line has none
 # Seconds between two looks at all lines while there are some: nobody may have rung.
 TICK = 1.0
 # A line that was reserved and has no pid yet, of a dead parent; and what was just being executed by a dead one.
 SOON = 0.05
-# A dead process's mark is looked for so often: what it was executing as it died carries it a moment later.
+# Seconds between whatever woke the guardian and its look.
+MOMENT = 0.02
+# A dead process's mark is looked for so often, and on a busy machine so much more often while something has our memory
+# mapped and is not in the table: what was about to be executed as its parent died carries the mark when it is.
 SCANS = 4
+MORE = 50
 
 
 def load_core(path: str) -> Any:
@@ -98,8 +103,9 @@ class Guardian:
         self.pidfds: dict[Key, int] = {}
         self.lines: dict[Key, Line] = {}  # as last seen alive
         self.dead: dict[Key, Line] = {}  # whose tree may still have to be ended
-        self.scans: dict[Key, int] = {}  # key of a killed process -> how often its mark is still looked for
+        self.scans: dict[Key, float] = {}  # key of a killed process -> how often its mark is still looked for
         self.mine = domain.uuid.hex().encode()
+        self.inode = b"%d" % os.fstat(domain.fd).st_ino
 
     def run(self) -> None:
         """Watch until nobody is left."""
@@ -109,6 +115,8 @@ class Guardian:
             if not self.lines and not again:
                 return
             self.poll.poll((SOON if again else TICK) * 1000)
+            # One look for all the processes that are started, or that die, within a moment.
+            time.sleep(MOMENT)
             try:
                 while os.read(self.bell, 4096):
                     pass
@@ -138,7 +146,7 @@ class Guardian:
             if key in self.pidfds or key in self.dead:
                 continue
             if line.state != DEAD and line.pid == 0:
-                orphaned |= line.parent is not None and line.parent not in rows
+                orphaned |= line.parent is not None and (line.parent not in rows or line.parent in self.dead)
             # A line may be DEAD and its process run another program: exec ends what it had here.
             elif line.pid == 0 or (line.state == DEAD and line.start == 0) or not self.meet(line):
                 self.bury(key, line)
@@ -199,7 +207,7 @@ class Guardian:
 
     def is_needed(self, key: Key, rows: dict[Key, Line]) -> bool:
         """Must the line of a dead process stay? Its parent reads there how it ended; its children look for it."""
-        awaited = rows[key].parent in self.lines and not rows[key].flags & (PLAIN | FOREIGN | SWEPT)
+        awaited = rows[key].parent in self.lines and not rows[key].flags & (PLAIN | FOREIGN | REAPED)
         return awaited or any(row.parent == key and row.key not in self.dead for row in rows.values())
 
     def end(self, line: Line) -> None:
@@ -217,10 +225,27 @@ class Guardian:
         if not self.scans:
             return
         marks = {b"%s:%d.%d" % (self.mine, *key): key for key in self.scans}
+        known = {os.getpid(), self.deputy.pid if self.deputy else 0, *(line.pid for line in self.lines.values())}
+        unclear = False
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            if int(pid) != os.getpid() and mark_of(pid) in marks:
+            if int(pid) in known:
+                continue  # must_end() decides on those in the table, though a spawned one carries its parent's mark
+            if mark_of(pid) in marks:
                 kill_marked(pid, marks)
-        self.scans = {key: count - 1 for key, count in self.scans.items() if count > 1}
+            else:
+                unclear |= self.is_between(pid)
+        spent = 1 / MORE if unclear else 1
+        self.scans = {key: count - spent for key, count in self.scans.items() if count > spent}
+
+    def is_between(self, pid: str) -> bool:
+        """Has it our memory mapped? After vfork a child has its parent's, and until exec no mark of its own."""
+        try:
+            if os.path.samefile(f"/proc/{pid}/exe", "/proc/self/exe"):  # the others need not be looked into
+                with open(f"/proc/{pid}/maps", "rb") as file:
+                    return any(b"memfd:procession" in row and row.split()[4] == self.inode for row in file)
+        except OSError:
+            pass
+        return False
 
 
 def is_readable(fd: int) -> bool:

@@ -6,9 +6,7 @@ child: exception -> report bytes -> its line of the domain      parent: reap -> 
 import pickle
 import signal
 import time
-import traceback
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from procession._base.errors import RemoteError, RemoteTraceback
 
@@ -23,8 +21,7 @@ Kind = Literal["finished", "failed", "raised", "signalled", "killed", "out_of_me
 REPORT_LIMIT = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a process ended, and what it used.
 
     ``kind`` is one of
@@ -88,6 +85,8 @@ def _signal_name(number: int | None) -> str:
 
 def encode_report(error: BaseException) -> bytes:
     """Return what the parent shall know of an exception, traceback included; never raises."""
+    import traceback  # noqa: PLC0415 - every spawned child would pay for it at its start, few need it
+
     text = "".join(traceback.format_exception(error))[-REPORT_LIMIT:]
     try:
         body = pickle.dumps(error)

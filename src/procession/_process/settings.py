@@ -1,7 +1,6 @@
 """What a Process is told beyond what ``multiprocessing`` knows."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 __all__ = ["Orphan", "Settings", "settings_of"]
 
@@ -9,8 +8,7 @@ Orphan = Literal["kill", "keep"]
 ATTRIBUTE = "_procession_settings"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Kept under one private name, so that no subclass's attribute collides with it."""
 
     start_method: str | None  # None: the program's default at start()

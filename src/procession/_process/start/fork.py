@@ -1,14 +1,27 @@
 """fork: the child begins as a copy of this process."""
 
 import os
+import sys
 import threading
 import time
+import warnings
 from typing import Any
 
+from procession import _core
 from procession._process import child, stdlib
 from procession._process.popen import Popen
 
 __all__ = ["ForkPopen"]
+
+
+def warn_of_threads(pid: int) -> None:
+    """Warn, from 3.12 on as ``os.fork`` does, if there are threads that the child will lack; ours does not count."""
+    if sys.version_info >= (3, 12) and _core.other_threads() > 0:
+        text = f"This process (pid={pid}) is multi-threaded, use of fork() may lead to deadlocks in the child."
+        try:
+            warnings.warn(text, DeprecationWarning, stacklevel=6)
+        except DeprecationWarning:
+            pass  # under -W error os.fork() goes on too
 
 
 class ForkPopen(Popen):
@@ -20,9 +33,10 @@ class ForkPopen(Popen):
         parent = os.getpid()
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
+        warn_of_threads(parent)
         self.domain.reserve_for_fork(*self.procession_slot)
         started_ns = time.monotonic_ns()
-        pid = os.fork()
+        pid = _core.fork()
         if pid == 0:
             self._run(process, parent, tied)
         self._watch(pid, started_ns)

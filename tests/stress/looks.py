@@ -1,0 +1,40 @@
+"""What the kernel tells of a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["children_of", "command_of", "look_at", "state_of"]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def state_of(pid: int) -> str:
+    """R running or ready, S asleep, T stopped, Z dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def look_at(pid: int) -> str:
+    """Say what the kernel tells of a process: state, where it sleeps, which call."""
+    found = []
+    for name in ("wchan", "syscall"):
+        try:
+            found.append(Path(f"/proc/{pid}/{name}").read_text(errors="replace").strip())
+        except OSError as error:
+            found.append(str(error))
+    return " ".join(found)

@@ -1,0 +1,44 @@
+"""A short torture passes, and one of a queue that breaks a promise does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def torture(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "tests/stress/torture.py", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def counted(output: str, name: str) -> int:
+    """Read a number of the table at the end."""
+    [line] = [line for line in output.splitlines() if line.startswith(f"{name} ")]
+    return int(line.removeprefix(name).split()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [("--seed", "1"), ("--seed", "2", "--stop")], ids=["kills", "stops"])
+def test_nothing_is_lost_doubled_stuck_or_left(options: tuple[str, ...]) -> None:
+    result = torture("--kills", "40", *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert counted(result.stdout, "kills") >= 40
+    assert counted(result.stdout, "items passed") > 0
+    assert counted(result.stdout, "locks entered") > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("queue", "fault"), [("dropping", "lost"), ("doubling", "doubled"), ("stdlib", "stuck")], ids=lambda word: word
+)
+def test_broken_queue_is_found_out(queue: str, fault: str) -> None:
+    spare = ["--spare-consumers"] * (queue == "dropping")
+    result = torture("--kills", "40", "--seed", "1", "--no-trees", "--start-methods", "fork", "--queue", queue, *spare)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert counted(result.stdout, fault) > 0, result.stdout + result.stderr
+    assert "again: " in result.stdout
