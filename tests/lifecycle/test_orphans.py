@@ -196,3 +196,22 @@ def test_process_that_executes_another_program_is_left_to_it() -> None:
     ring.join()
     process.join()
     assert str(process.outcome) == "finished"
+
+
+ALONE = """
+import multiprocessing.spawn, procession, sys
+from procession import _core
+EMBED
+_core.arm_guardian = lambda *_: print("a guardian")
+process = procession.Process(target=int, start_method="fork")
+process.start()
+process.join()
+print(process.outcome)
+"""
+
+
+@pytest.mark.parametrize("embed", ["multiprocessing.spawn.set_executable(None)", "sys.frozen = True"])
+def test_program_without_an_interpreter_forks_without_a_guardian(embed: str) -> None:
+    """An embedded interpreter, and a packed program, which would be run again in the guardian's place."""
+    result = run(ALONE.replace("EMBED", embed))
+    assert (result.stdout, result.stderr) == ("finished\n", "")

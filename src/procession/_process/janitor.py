@@ -23,6 +23,8 @@ class Doorbell:
 
     def ensure(self, domain: _core.Domain) -> None:
         """See to it that a guardian lives; it need not be ready yet, since it reads the table when it is."""
+        if stdlib.is_frozen() or not stdlib.interpreter():
+            return  # nothing could run it but the program itself; the death signal of a child is all there is
         # -I -S: nothing of the program's environment or site-packages; it needs the core alone.
         command = (stdlib.interpreter(), "-I", "-S", GUARDIAN, str(_core.__file__))
         _core.arm_guardian(domain, tuple(map(os.fsencode, command)))

@@ -18,6 +18,7 @@ __all__ = [
     "flush_streams",
     "interpreter",
     "interpreter_flags",
+    "is_frozen",
     "preparation_data",
     "run_spawned",
     "set_spawning_popen",
@@ -46,8 +47,13 @@ interpreter_flags: Callable[[], list[str]] = util._args_from_interpreter_flags  
 
 
 def interpreter() -> str:
-    """Return the interpreter that children run, which ``set_executable`` may have chosen."""
-    return os.fsdecode(spawn.get_executable())
+    """Return the interpreter that children run, which ``set_executable`` may have chosen; "": there is none."""
+    return os.fsdecode(spawn.get_executable() or "")
+
+
+def is_frozen() -> bool:
+    """Is the program packed with its interpreter, so that running that runs the program?"""
+    return bool(getattr(sys, "frozen", False))
 
 
 def start_method() -> str:
