@@ -40,14 +40,13 @@ typedef struct {
     uint64_t table_offset;
     uint64_t heap_offset;
     uint64_t heap_pages;
-    pn_word slots_changed; /* counts registrations, for the guardian */
-    pn_word guardian_fd;
     pn_word64 guardian_start;
+    pn_word guardian_fd;
     pn_word guardian_pid;
     pn_word guarded;   /* a guardian was asked for */
     pn_word next_slot; /* where the search for a free line begins (a hint) */
     pn_word unseen;    /* a fork found the table full: its objects have no bit, so none is freed */
-    uint32_t pad[4];
+    uint32_t pad[5];
     pn_lock lock; /* at 128 */
     /* all below: under lock */
     uint64_t top;             /* pages below are tiled by blocks, above never used */

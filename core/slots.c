@@ -113,9 +113,6 @@ reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *inde
         atomic_store(&slot->parent_slot, domain->slot);
         atomic_store(&slot->parent_generation, domain->generation);
         atomic_store(&slot->report, 0);
-        atomic_store(&slot->puts, 0);
-        atomic_store(&slot->gets, 0);
-        atomic_store(&slot->sleeps, 0);
         slot->reserved_at = pn_now();
         set_name(slot->name, sizeof(slot->name), name);
         atomic_store(&slot->state, PN_SLOT_STARTING);
@@ -144,7 +141,6 @@ pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *i
             break;
         }
     }
-    atomic_fetch_add(&domain->header->slots_changed, 1);
     return found ? PN_OK : PN_NO_SLOT;
 }
 
@@ -159,7 +155,6 @@ pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t
     if (atomic_compare_exchange_strong(&slot->pid, &none, pid)) {
         atomic_store(&slot->start_time, told(pn_start_time(pid)));
     }
-    atomic_fetch_add(&domain->header->slots_changed, 1);
 }
 
 pn_status
@@ -180,7 +175,6 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     domain->slot = index;
     domain->generation = generation;
     atomic_store(&slot->state, PN_SLOT_LIVE);
-    atomic_fetch_add(&domain->header->slots_changed, 1);
     return PN_OK;
 }
 

@@ -19,7 +19,6 @@ typedef enum { PN_SLOT_FREE, PN_SLOT_STARTING, PN_SLOT_LIVE, PN_SLOT_DEAD } pn_s
 enum {
     PN_SLOT_KEEP = 1,      /* may outlive its parent */
     PN_SLOT_PLAIN = 2,     /* a user's own fork */
-    PN_SLOT_GUARDIAN = 4,  /* looks on, owns nothing */
     PN_SLOT_FOREIGN = 8,   /* started by the standard library */
     PN_SLOT_LEFT = 16,     /* it ended by itself: what it leaves behind is meant */
     PN_SLOT_ORPHANED = 32, /* it is ended because its parent died */
@@ -35,12 +34,11 @@ typedef struct pn_slot {
     pn_word64 start_time; /* clock ticks after boot; 0 until known */
     pn_word parent_slot;  /* PN_SLOTS: none */
     pn_word parent_generation;
-    pn_word64 report; /* offset of the block with the child's last words, 0: none */
-    pn_word64 puts, gets, sleeps;
+    pn_word64 report;    /* offset of the block with the child's last words, 0: none */
     int64_t reserved_at; /* ns, or when it was forked; without pid it is given up after a while */
     char name[64];
     pn_word64 stack; /* address that the kernel tells; 0: not known */
-    uint8_t pad[256 - 144];
+    uint8_t pad[256 - 120];
 } pn_slot;
 
 _Static_assert(sizeof(pn_slot) == 256, "slot layout is shared between processes");

@@ -119,11 +119,9 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
     }
     if (fate == REAPED && is_guardians(domain, slot)) {
         atomic_fetch_or(&slot->flags, PN_SLOT_SWEPT);
-        atomic_fetch_add(&domain->header->slots_changed, 1);
         return false;
     }
     atomic_store(&slot->state, PN_SLOT_FREE);
-    atomic_fetch_add(&domain->header->slots_changed, 1);
     return true;
 }
 

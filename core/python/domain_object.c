@@ -154,17 +154,6 @@ domain_reserve_for_fork(DomainObject *self, PyObject *args)
 }
 
 static PyObject *
-domain_set_slot_pid(DomainObject *self, PyObject *args)
-{
-    unsigned int index, generation, pid;
-    if (parse_slot(args, "III", &index, &generation, &pid) < 0) {
-        return NULL;
-    }
-    pn_slot_set_pid(self->domain, index, generation, pid);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
 domain_release_slot(DomainObject *self, PyObject *args)
 {
     unsigned int index, generation;
@@ -231,22 +220,6 @@ domain_set_report(DomainObject *self, PyObject *argument)
         return pn_raise(status, domain, "report", "");
     }
     Py_RETURN_NONE;
-}
-
-/* The block stays the child's: the sweep of its slot frees it. */
-static PyObject *
-domain_take_report(DomainObject *self, PyObject *args)
-{
-    unsigned int index, generation;
-    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
-        return NULL;
-    }
-    size_t length;
-    const char *words = pn_slot_report(self->domain, index, generation, &length);
-    if (words == NULL) {
-        Py_RETURN_NONE;
-    }
-    return PyBytes_FromStringAndSize(words, (Py_ssize_t)length);
 }
 
 static PyObject *
@@ -352,12 +325,6 @@ get_generation(DomainObject *self, void *Py_UNUSED(closure))
     return PyLong_FromUnsignedLong(self->domain->generation);
 }
 
-static PyObject *
-get_changes(DomainObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromUnsignedLong(atomic_load(&self->domain->header->slots_changed));
-}
-
 static PyGetSetDef getset[] = {
     {"fd", (getter)get_fd, NULL, "its memfd", NULL},
     {"uuid", (getter)get_uuid, NULL, "16 bytes that name it", NULL},
@@ -365,7 +332,6 @@ static PyGetSetDef getset[] = {
     {"max_bytes", (getter)get_max_bytes, NULL, "bytes that may be used", NULL},
     {"slot", (getter)get_slot, NULL, "this process's line of the table", NULL},
     {"generation", (getter)get_generation, NULL, "generation of that line", NULL},
-    {"slots_changed", (getter)get_changes, NULL, "counts changes of the table", NULL},
     {NULL},
 };
 
@@ -377,12 +343,10 @@ static PyMethodDef methods[] = {
     {"watch", (PyCFunction)domain_watch, METH_O | METH_CLASS, watch_doc},
     {"reserve_slot", (PyCFunction)domain_reserve_slot, METH_VARARGS, NULL},
     {"reserve_for_fork", (PyCFunction)domain_reserve_for_fork, METH_VARARGS, NULL},
-    {"set_slot_pid", (PyCFunction)domain_set_slot_pid, METH_VARARGS, NULL},
     {"release_slot", (PyCFunction)domain_release_slot, METH_VARARGS, NULL},
     {"slots", (PyCFunction)domain_slots, METH_NOARGS, NULL},
     {"sweep", (PyCFunction)domain_sweep, METH_NOARGS, NULL},
     {"set_report", (PyCFunction)domain_set_report, METH_O, NULL},
-    {"take_report", (PyCFunction)domain_take_report, METH_VARARGS, NULL},
     {"leave", (PyCFunction)domain_leave, METH_NOARGS,
      "leave($self)\n--\n\nThis process is about to end by itself."},
     {"mark_orphan", (PyCFunction)domain_mark_orphan, METH_VARARGS,

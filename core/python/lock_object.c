@@ -242,29 +242,17 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
 PyDoc_STRVAR(release_doc, "release($self)\n--\n\nGive it back.");
 
 static PyObject *
-mutex_release_by(SharedObject *self, pn_status (*release)(pn_lock *))
+mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
 {
     pn_lock *lock = lock_of(self);
     if (lock == NULL) {
         return NULL;
     }
-    pn_status status = release(lock);
+    pn_status status = pn_lock_release(lock);
     if (status != PN_OK) {
         return raise_for(self, status);
     }
     Py_RETURN_NONE;
-}
-
-static PyObject *
-mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
-{
-    return mutex_release_by(self, pn_lock_release);
-}
-
-static PyObject *
-mutex_release_marked(SharedObject *self, PyObject *Py_UNUSED(none))
-{
-    return mutex_release_by(self, pn_lock_release_marked);
 }
 
 static PyObject *
@@ -401,11 +389,7 @@ static PyGetSetDef mutex_getset[] = {
     {NULL},
 };
 
-static PyMethodDef mutex_methods[] = {
-    LOCK_METHODS(mutex),
-    {"_release_marked", (PyCFunction)mutex_release_marked, METH_NOARGS, NULL},
-    {NULL},
-};
+static PyMethodDef mutex_methods[] = {LOCK_METHODS(mutex), {NULL}};
 static PyMethodDef rlock_methods[] = {LOCK_METHODS(rlock), {NULL}};
 static PyMethodDef lock_methods[] = {LOCK_METHODS(lock), {NULL}};
 

@@ -87,11 +87,6 @@ class Bench:
             getattr(self.domain, step)(index, generation)
         self.domain.release_slot(index, generation)
 
-    def slot_pid(self) -> None:
-        index, generation = self.domain.reserve_slot("child", 0)
-        self.domain.set_slot_pid(index, generation, os.getpid())
-        self.domain.release_slot(index, generation)
-
     def child(self) -> _core.Child:
         index, generation = self.domain.reserve_slot("child", 0)
         child = _core.Child(self.domain, index, generation, os.posix_spawn("/bin/true", ["true"], {}), 1)
@@ -140,13 +135,6 @@ def attribute(name: str) -> Callable[[Bench], object]:
     return lambda bench: getattr(bench.domain, name)
 
 
-def release_marked(bench: Bench) -> None:
-    bench.mutex.acquire()
-    bench.mutex._release_marked()
-    bench.mutex.acquire()
-    bench.mutex.release()
-
-
 def pause_and_resume() -> None:
     _core.pause_janitor()
     _core.resume_janitor()
@@ -173,14 +161,12 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.watch": lambda bench: _core.Domain.watch(os.dup(bench.domain.fd)),
     "Domain.reserve_slot": Bench.slot,
     "Domain.reserve_slot wrong": lambda bench: bench.domain.reserve_slot(1),  # type: ignore[arg-type]
-    "Domain.set_slot_pid": Bench.slot_pid,
     "Domain.release_slot": Bench.slot,
     "Domain.release_slot wrong": lambda bench: bench.domain.release_slot(1 << 20, 0),
     "Domain.slots": lambda bench: bench.domain.slots(),
     "Domain.sweep": lambda bench: bench.domain.sweep(),
     "Domain.set_report": lambda bench: bench.domain.set_report(b"words" * 1000),
     "Domain.set_report wrong": lambda bench: bench.domain.set_report("words"),  # type: ignore[arg-type]
-    "Domain.take_report": lambda bench: bench.domain.take_report(bench.domain.slot, bench.domain.generation),
     "Domain.leave": lambda bench: bench.domain.leave(),
     "Domain.slot_flags": lambda bench: bench.domain.slot_flags(bench.domain.slot, bench.domain.generation),
     "Domain.slot_flags other": lambda bench: bench.domain.slot_flags(bench.domain.slot, 77),
@@ -201,10 +187,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
     "Domain.used": lambda bench: bench.domain.used(),
-    **{
-        f"Domain.{name}": attribute(name)
-        for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation", "slots_changed")
-    },
+    **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation")},
     "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
     "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
     "Shared._attach stale": lambda bench: _core.Ring._attach(bench.domain, bench.ring._handle[0], 1 << 30),
@@ -244,7 +227,6 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Ring._open": lambda bench: bench.ring._open(),
     "Ring._look": lambda bench: bench.ring._look(),
     **lock_calls("Mutex"),
-    "Mutex._release_marked": release_marked,
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
     **lock_calls("Lock"),
