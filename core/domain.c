@@ -48,6 +48,8 @@ before_fork(void)
         pthread_mutex_lock(&domain->mutex);
         if (domain->child_slot != PN_SLOTS) {
             pn_object_hold_all_for(domain, domain->child_slot);
+        } else if (domain->held_used > 0) {
+            atomic_store(&domain->header->unseen, 1);
         }
     }
 }

@@ -22,7 +22,7 @@
 
 #include "lock.h"
 
-#define PN_LAYOUT_VERSION 2u
+#define PN_LAYOUT_VERSION 3u
 #define PN_MAGIC UINT64_C(0x6e6f697373636f72) /* "rocssion" */
 #define PN_PAGE 4096u
 #define PN_SLOTS 1024u
@@ -46,7 +46,8 @@ typedef struct {
     pn_word guardian_pid;
     pn_word guarded;   /* a guardian was asked for */
     pn_word next_slot; /* where the search for a free line begins (a hint) */
-    uint32_t pad[5];
+    pn_word unseen;    /* a fork found the table full: its objects have no bit, so none is freed */
+    uint32_t pad[4];
     pn_lock lock; /* at 128 */
     /* all below: under lock */
     uint64_t top;             /* pages below are tiled by blocks, above never used */

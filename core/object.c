@@ -313,6 +313,9 @@ pn_object_collect(pn_domain *domain, uint64_t offset)
     if (!is_used(domain, offset, &slab, &index)) {
         return false;
     }
+    if (atomic_load(&domain->header->unseen)) {
+        return false; /* a process without a line may have it */
+    }
     if (is_robust_lock(object) && (atomic_load(&((pn_lock_cell *)object)->lock.word) & PN_OWNER)) {
         return false; /* the cell is linked into the list of a thread that lives */
     }

@@ -452,13 +452,32 @@ ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
 
 /* ---- looking and ending -------------------------------------------------------------- */
 
+/* What shutdown(immediate=True) gave up waits no more, though it stands there still. */
+static bool
+is_given_up(RingObject *self)
+{
+    return atomic_load_explicit(&self->ring.cell->shut, memory_order_relaxed) & PN_SHUT_NOW;
+}
+
+static uint64_t
+items_of(RingObject *self)
+{
+    return is_given_up(self) ? 0 : pn_ring_count(&self->ring);
+}
+
+static uint64_t
+bytes_of(RingObject *self)
+{
+    return is_given_up(self) ? 0 : pn_ring_bytes(&self->ring);
+}
+
 static PyObject *
 ring_qsize(RingObject *self, PyObject *Py_UNUSED(none))
 {
     if (!pn_shared_made(&self->shared)) {
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(pn_ring_count(&self->ring));
+    return PyLong_FromUnsignedLongLong(items_of(self));
 }
 
 static PyObject *
@@ -467,7 +486,7 @@ ring_empty(RingObject *self, PyObject *Py_UNUSED(none))
     if (check_open(self) < 0) {
         return NULL;
     }
-    return PyBool_FromLong(pn_ring_count(&self->ring) == 0);
+    return PyBool_FromLong(items_of(self) == 0);
 }
 
 static PyObject *
@@ -477,8 +496,8 @@ ring_full(RingObject *self, PyObject *Py_UNUSED(none))
         return NULL;
     }
     pn_ring_cell *cell = self->ring.cell;
-    return PyBool_FromLong((cell->max_items && pn_ring_count(&self->ring) >= cell->max_items) ||
-                           (cell->max_bytes && pn_ring_bytes(&self->ring) >= cell->max_bytes));
+    return PyBool_FromLong((cell->max_items && items_of(self) >= cell->max_items) ||
+                           (cell->max_bytes && bytes_of(self) >= cell->max_bytes));
 }
 
 static PyObject *
@@ -511,9 +530,9 @@ ring_look(RingObject *self, PyObject *Py_UNUSED(none))
         return NULL;
     }
     pn_ring_cell *cell = self->ring.cell;
-    return Py_BuildValue("KKKKIII", (unsigned long long)pn_ring_count(&self->ring),
-                         (unsigned long long)pn_ring_bytes(&self->ring),
-                         (unsigned long long)cell->max_items, (unsigned long long)cell->max_bytes,
+    return Py_BuildValue("KKKKIII", (unsigned long long)items_of(self),
+                         (unsigned long long)bytes_of(self), (unsigned long long)cell->max_items,
+                         (unsigned long long)cell->max_bytes,
                          pn_wait_count(self->shared.domain, self->shared.offset),
                          atomic_load(&cell->shut), (unsigned)self->closed);
 }

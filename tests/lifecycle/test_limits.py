@@ -69,3 +69,68 @@ print(len(domain.slots()))
 def test_child_that_cannot_be_watched_is_an_error_and_leaves_nothing() -> None:
     result = run(NO_DESCRIPTOR_FOR_THE_CHILD)
     assert (result.stdout, result.stderr) == ("Too many open files\nNo child processes\n1\n", "")
+
+
+GUARDIAN_WITHOUT_DESCRIPTORS = (
+    FILL
+    + """
+from procession._process.guardian import Guardian, Line
+domain = procession.Queue()._domain
+guardian = Guardian(domain, 0)
+(row,) = domain.slots()
+fill()
+print(guardian.meet(Line(row)))
+"""
+)
+
+
+def test_guardian_without_descriptors_buries_nobody() -> None:
+    result = run(GUARDIAN_WITHOUT_DESCRIPTORS)
+    assert (result.stdout, result.stderr) == ("True\n", "")
+
+
+LIMIT_OF_THE_GUARDIAN = (
+    FILL
+    + """
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, 200))
+procession.Process(target=int).start()
+domain = procession.Queue()._domain
+while not domain.guardian()[0]:
+    time.sleep(0.001)
+print(resource.prlimit(domain.guardian()[0], resource.RLIMIT_NOFILE))
+"""
+)
+
+
+def test_guardian_may_have_more_descriptors_than_the_program() -> None:
+    result = run(LIMIT_OF_THE_GUARDIAN)
+    assert (result.stdout, result.stderr) == ("(200, 200)\n", "")
+
+
+FORK_BESIDE_A_FULL_TABLE = """
+import gc, os, procession, sys
+out, queue = procession.SimpleQueue(), procession.SimpleQueue()
+domain = out._domain
+try:
+    while True:
+        domain.reserve_slot("", 8)
+except procession.DomainFull as error:
+    print(error)
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.read(reader, 1)
+    queue.put("to nobody else")
+    out.put(queue.qsize())
+    os._exit(0)
+del queue
+others = [procession.SimpleQueue() for _ in range(100)]
+os.write(writer, b"!")
+print(out.get(), sum(other.qsize() for other in others))
+os.wait()
+"""
+
+
+def test_fork_that_the_process_table_has_no_line_for_keeps_its_objects() -> None:
+    result = run(FORK_BESIDE_A_FULL_TABLE)
+    full = "the process table is full: 1024 processes use this domain already; end some before '' starts"
+    assert (result.stdout, result.stderr) == (f"{full}\n1 0\n", "")

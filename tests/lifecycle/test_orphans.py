@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import procession
 from tests.lifecycle.tools import end, guardian_of, is_gone, numbers, program, run, until
 
 # A root with a child and a grandchild, each of which also runs something by subprocess; prints all pids.
@@ -182,3 +183,16 @@ def test_what_a_process_leaves_that_ended_by_itself_is_its_own_matter() -> None:
         until(lambda: guardian is None or is_gone(guardian), "the guardian is done")
         assert not is_gone(left)
         end(left)
+
+
+def test_process_that_executes_another_program_is_left_to_it() -> None:
+    """Its line of the table is dead, since exec ends what it held here; the process is not."""
+    process = procession.Process(target=os.execlp, args=("sleep", "sleep", "2"), start_method="fork")
+    process.start()
+    domain = procession.Queue()._domain
+    until(lambda: domain.sweep() or [line[2] for line in domain.slots() if line[3] == process.pid] == [3], "exec")
+    ring = procession.Process(target=int)
+    ring.start()  # the guardian looks at the table
+    ring.join()
+    process.join()
+    assert str(process.outcome) == "finished"

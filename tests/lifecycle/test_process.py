@@ -476,4 +476,3 @@ if __name__ == "__main__":
 
 def test_start_that_is_interrupted_leaves_no_zombie() -> None:
     assert run(INTERRUPTED).stdout == "interrupted\nnothing is left\n"
-

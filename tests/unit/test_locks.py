@@ -244,11 +244,11 @@ def test_lock_of_a_killed_owner_wakes_its_waiter(lock: AnyLock) -> None:
 
 @core
 @quiet
-def test_recovery_is_counted(robust: Any) -> None:
-    with held_elsewhere(robust) as owner:
+def test_recovery_is_counted(lock: AnyLock) -> None:
+    with held_elsewhere(lock) as owner:
         kill(owner)
-        with robust:
-            assert robust.statistics().recoveries == 1
+        with lock:
+            assert lock.statistics().recoveries == 1
 
 
 @core

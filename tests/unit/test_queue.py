@@ -406,6 +406,8 @@ def test_immediate_shutdown_gives_the_items_up(queue: procession.Queue[int]) -> 
     queue.shutdown(immediate=True)
     with pytest.raises(procession.ShutDown):
         queue.get()
+    assert queue.empty()
+    assert (queue.qsize(), queue.statistics().bytes) == (0, 0)
 
 
 def expect_shutdown(call: Callable[..., object], *args: Any) -> None:

@@ -20,6 +20,7 @@ sleeps until the guardian is killed, and then is the guardian.
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import sys
@@ -67,13 +68,27 @@ class Line:
 
 
 def start_time(pid: int) -> int:
-    """Clock ticks after boot; 0 for a process that is gone or a zombie."""
+    """Clock ticks after boot. ProcessLookupError for a process that is gone or a zombie, OSError if nobody can tell."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in b"ZX" and int(fields[17]) <= 1 else int(fields[19])
+    except FileNotFoundError:
+        raise ProcessLookupError from None
+    if fields[0] in b"ZX" and int(fields[17]) <= 1:
+        raise ProcessLookupError
+    return int(fields[19])
+
+
+def open_process(pid: int, start: int) -> int:
+    """Return a pidfd of the process with that pid and start time (0: not known), or raise as `start_time` does."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        if start and start_time(pid) != start:
+            raise ProcessLookupError
+    except BaseException:
+        os.close(pidfd)
+        raise
+    return pidfd
 
 
 class Guardian:
@@ -128,11 +143,12 @@ class Guardian:
             self.bury(key)  # somebody else has swept it
         unclear = orphaned = False
         for key, line in rows.items():
-            if line.state == DEAD:
-                self.bury(key, line)
-            elif line.pid == 0:
+            if key in self.pidfds or key in self.dead:
+                continue
+            if line.state != DEAD and line.pid == 0:
                 orphaned |= line.parent is not None and (line.parent not in rows or line.parent in self.dead)
-            elif key not in self.pidfds and not self.meet(line):
+            # A line may be DEAD and its process run another program: exec ends what it had here.
+            elif line.pid == 0 or (line.state == DEAD and line.start == 0) or not self.meet(line):
                 self.bury(key, line)
         for key, pidfd in list(self.pidfds.items()):
             if is_readable(pidfd):
@@ -154,12 +170,11 @@ class Guardian:
     def meet(self, line: Line) -> bool:
         """Hold on to a process by a pidfd; False if it is dead already."""
         try:
-            pidfd = os.pidfd_open(line.pid)
+            pidfd = open_process(line.pid, line.start)
+        except ProcessLookupError:
+            return False
         except OSError:
-            return False
-        if line.start and start_time(line.pid) != line.start:
-            os.close(pidfd)
-            return False
+            return True  # no descriptor to be had: nobody is dead for that; the next look tells
         self.pidfds[line.key] = pidfd
         self.lines[line.key] = line
         self.poll.register(pidfd, select.POLLIN)
@@ -328,6 +343,9 @@ def watch(domain: Domain) -> None:
 
 def main() -> None:
     """Watch, from a fresh interpreter."""
+    # One descriptor for each process of the program, which is not bound by the limit of one of them.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     watch(load_core(sys.argv[1]).Domain.watch(3))
 
 
