@@ -291,7 +291,7 @@ read_command(PyObject *command, const char *argv[], Py_ssize_t most)
         return -1;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        argv[i] = PyUnicode_AsUTF8(PyTuple_GET_ITEM(command, i));
+        argv[i] = PyBytes_AsString(PyTuple_GET_ITEM(command, i));
         if (argv[i] == NULL) {
             return -1;
         }

@@ -21,11 +21,11 @@ def spawn_child(
     domain: Domain,
     slot: int,
     generation: int,
-    command: tuple[str, ...],
+    command: tuple[bytes, ...],
     descriptors: tuple[int, ...],
     /,
 ) -> int: ...
-def arm_guardian(domain: Domain, command: tuple[str, ...], /) -> None: ...
+def arm_guardian(domain: Domain, command: tuple[bytes, ...], /) -> None: ...
 def die_with(parent_pid: int, /) -> bool: ...
 def _use_serializer(
     dumps: Callable[[object, Domain], tuple[memoryview, tuple[int, ...]]],

@@ -7,15 +7,18 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
+import shutil
 import signal
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import procession
 from procession import Process, Queue, SimpleQueue
 from tests.lifecycle.tools import is_gone, run, state, until
 
@@ -476,3 +479,21 @@ if __name__ == "__main__":
 
 def test_start_that_is_interrupted_leaves_no_zombie() -> None:
     assert run(INTERRUPTED).stdout == "interrupted\nnothing is left\n"
+
+
+def test_library_may_lie_in_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    """Names of files are bytes; this one is no UTF-8."""
+    folder = os.path.join(tmp_path, os.fsdecode(b"caf\xe9"))
+    shutil.copytree(os.path.dirname(procession.__file__), os.path.join(folder, "procession"))
+    result = run(
+        """
+import procession
+for method in ("fork", "spawn"):
+    process = procession.Process(target=int, start_method=method)
+    process.start()
+    process.join()
+    print(process.outcome, "caf" in procession.__file__)
+""",
+        PYTHONPATH=folder,
+    )
+    assert (result.stdout, result.stderr) == ("finished True\nfinished True\n", "")

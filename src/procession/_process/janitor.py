@@ -25,7 +25,7 @@ class Doorbell:
         """See to it that a guardian lives; it need not be ready yet, since it reads the table when it is."""
         # -I -S: nothing of the program's environment or site-packages; it needs the core alone.
         command = (stdlib.interpreter(), "-I", "-S", GUARDIAN, str(_core.__file__))
-        _core.arm_guardian(domain, command)
+        _core.arm_guardian(domain, tuple(map(os.fsencode, command)))
 
     def ring(self, domain: _core.Domain) -> None:
         """Tell the guardian to read the table. Without one there is nobody to tell: a new one reads it anyway."""
@@ -47,9 +47,9 @@ class Doorbell:
 
     def close(self) -> None:
         """Let go of the pipe."""
-        if self.pipe is not None:
-            os.close(self.pipe)
-            self.pipe = None
+        pipe, self.pipe = self.pipe, None  # before it is closed: another thread may close it too
+        if pipe is not None:
+            os.close(pipe)
 
 
 doorbell = Doorbell()

@@ -81,7 +81,7 @@ class SpawnPopen(Popen):
         try:
             passed = [*self._passed, reader, domain_fd, *([] if tracker is None else [tracker])]
             command = self._command(reader, domain_fd, tracker)
-            _core.spawn_child(self, self.domain, *self.procession_slot, tuple(command), tuple(passed))
+            _core.spawn_child(self, self.domain, *self.procession_slot, tuple(map(os.fsencode, command)), tuple(passed))
             os.close(reader)
             reader = -1
             with open(writer, "wb", closefd=False) as file:
