@@ -98,6 +98,7 @@ $(TEST) $(DEV) $(BENCH): $(VENV)/.%: pyproject.toml | $(BASE)
 $(BUILT): $(BASE) $(C_SOURCES) $(C_HEADERS)
 	@mkdir -p build
 	flock build/lock $(PY) setup.py -q build_ext --inplace
+	$(PY) -m compileall -q src  # as pip does: a spawned child imports it, whatever PYTHONDONTWRITEBYTECODE says
 	@touch $@
 
 .PHONY: help venv build demo test lint format models stepkill sanitize stress torture bench clean

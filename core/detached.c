@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "spawn.h"
+
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -34,8 +36,7 @@ become(const char *const argv[], char *const envp[], int fd)
         signal(SIGPIPE, SIG_DFL);
         sigset_t none;
         sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        execve(argv[0], (char *const *)argv, envp);
+        pn_execute(argv, envp, &none);
     }
     _exit(127);
 }

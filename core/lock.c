@@ -256,13 +256,10 @@ pn_lock_release_marked(pn_lock *lock)
 
 /* ---- ledger locks ---------------------------------------------------- */
 
-/* With the lock taken, or not. */
 static pn_status
-ledger_owned(pn_lock *lock, pn_status status)
+counted(pn_lock *lock, pn_status status)
 {
-    if (status == PN_OWNER_DIED) {
-        lock->recovered++;
-    }
+    lock->recovered += status == PN_OWNER_DIED;
     return status;
 }
 
@@ -273,7 +270,7 @@ pn_ledger_try(pn_lock *lock, uint32_t slot)
     if (status == PN_BUSY && spin(lock)) {
         status = take_free(lock, PN_LEDGER | slot, 0);
     }
-    return ledger_owned(lock, status);
+    return counted(lock, status);
 }
 
 pn_status
@@ -283,7 +280,7 @@ pn_ledger_wait(pn_lock *lock, uint32_t slot, int64_t deadline, pn_owner_alive al
     pending_lock(self, lock);
     pn_status status = wait_for_word(self, lock, PN_LEDGER | slot, deadline, alive, context);
     pn_pending_clear(self);
-    return ledger_owned(lock, status);
+    return counted(lock, status);
 }
 
 pn_status

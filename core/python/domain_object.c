@@ -143,17 +143,6 @@ parse_slot(PyObject *args, const char *format, unsigned int *index, unsigned int
 }
 
 static PyObject *
-domain_reserve_for_fork(DomainObject *self, PyObject *args)
-{
-    unsigned int index, generation;
-    if (parse_slot(args, "II", &index, &generation, NULL) < 0) {
-        return NULL;
-    }
-    pn_domain_arm_fork(self->domain, index, generation);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
 domain_release_slot(DomainObject *self, PyObject *args)
 {
     unsigned int index, generation;
@@ -342,7 +331,6 @@ static PyMethodDef methods[] = {
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, attach_doc},
     {"watch", (PyCFunction)domain_watch, METH_O | METH_CLASS, watch_doc},
     {"reserve_slot", (PyCFunction)domain_reserve_slot, METH_VARARGS, NULL},
-    {"reserve_for_fork", (PyCFunction)domain_reserve_for_fork, METH_VARARGS, NULL},
     {"release_slot", (PyCFunction)domain_release_slot, METH_VARARGS, NULL},
     {"slots", (PyCFunction)domain_slots, METH_NOARGS, NULL},
     {"sweep", (PyCFunction)domain_sweep, METH_NOARGS, NULL},

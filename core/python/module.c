@@ -35,8 +35,13 @@ static PyMethodDef functions[] = {
     {"other_threads", pn_py_other_threads, METH_NOARGS,
      "other_threads($module)\n--\n\n"
      "How many threads there are besides this one and the janitor; -1: /proc does not tell."},
-    {"fork", pn_py_fork, METH_NOARGS,
-     "fork($module)\n--\n\nos.fork() beside the janitor: it is no thread of the program's."},
+    {"fork_child", pn_py_fork_child, METH_VARARGS,
+     "fork_child($module, holder, domain, slot, generation, /)\n--\n\n"
+     "os.fork() beside the janitor, which is no thread of the program's; the pid, 0 in the child. "
+     "The parent's holder.child is set to the Child before anything can interrupt."},
+    {"spawn_child", pn_py_spawn_child, METH_VARARGS,
+     "spawn_child($module, holder, domain, slot, generation, command, descriptors, /)\n--\n\n"
+     "Execute the command with these descriptors; the rest as fork_child()."},
     {"arm_guardian", pn_py_arm_guardian, METH_VARARGS,
      "arm_guardian($module, domain, command, /)\n--\n\nKeep a guardian of the domain running."},
     {"die_with", pn_py_die_with, METH_O,

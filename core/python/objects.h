@@ -65,7 +65,8 @@ pn_shared_made(SharedObject *self)
 PyObject *pn_py_pause_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_resume_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_other_threads(PyObject *module, PyObject *none);
-PyObject *pn_py_fork(PyObject *module, PyObject *none);
+PyObject *pn_py_fork_child(PyObject *module, PyObject *args);
+PyObject *pn_py_spawn_child(PyObject *module, PyObject *args);
 PyObject *pn_py_arm_guardian(PyObject *module, PyObject *args);
 PyObject *pn_py_die_with(PyObject *module, PyObject *argument);
 

@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "../children.h"
+#include "../spawn.h"
+
+enum { WORDS = 64, DESCRIPTORS = 1024 }; /* of a command; handed to a spawned child */
 
 typedef struct {
     PyObject_HEAD
@@ -18,6 +21,25 @@ PyDoc_STRVAR(child_doc,
              "Child(domain, slot, generation, pid, started_ns)\n--\n\n"
              "A child of this process, watched by the janitor from now on. `started_ns`: "
              "time.monotonic_ns() just before it was forked.");
+
+static PyObject *
+watch(PyTypeObject *type, DomainObject *domain, uint32_t slot, uint32_t generation, pid_t pid,
+      int64_t started)
+{
+    ChildObject *self = (ChildObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    /* With the GIL: until the janitor knows the child, no signal handler may raise. */
+    pn_slot_set_pid(domain->domain, slot, generation, (uint32_t)pid);
+    self->child = pn_child_watch(domain->domain, slot, generation, pid, started);
+    if (self->child == NULL) {
+        Py_DECREF(self);
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    self->domain_object = (DomainObject *)Py_NewRef(domain);
+    return (PyObject *)self;
+}
 
 static PyObject *
 child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -35,22 +57,13 @@ child_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_Format(PyExc_ValueError, "no such slot (%u) or process (%d)", slot, pid);
         return NULL;
     }
-    ChildObject *self = (ChildObject *)type->tp_alloc(type, 0);
-    DomainObject *domain = self ? pn_domain_check((PyObject *)self, domain_object) : NULL;
-    if (domain == NULL) {
-        Py_XDECREF(self);
+    PyObject *module = PyType_GetModule(type);
+    pn_state *state = module ? PyModule_GetState(module) : NULL;
+    if (state == NULL || !PyObject_TypeCheck(domain_object, state->domain_type)) {
+        PyErr_SetString(PyExc_TypeError, "expected a Domain");
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    pn_slot_set_pid(domain->domain, slot, generation, (uint32_t)pid);
-    self->child = pn_child_watch(domain->domain, slot, generation, pid, started);
-    Py_END_ALLOW_THREADS
-    if (self->child == NULL) {
-        Py_DECREF(self);
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
-    self->domain_object = (DomainObject *)Py_NewRef(domain);
-    return (PyObject *)self;
+    return watch(type, (DomainObject *)domain_object, slot, generation, pid, started);
 }
 
 static void
@@ -207,24 +220,115 @@ pn_py_other_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
     return PyLong_FromLong(pn_janitor_other_threads());
 }
 
-PyObject *
-pn_py_fork(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+/* What both ways of starting are told: whom to give the Child, and its line of the table. */
+typedef struct {
+    PyObject *holder;
+    DomainObject *domain;
+    unsigned int slot, generation;
+} start;
+
+static int
+parse_start(PyObject *module, PyObject *args, start *start, PyObject **argv, PyObject **fds)
 {
-    if (PySys_Audit("os.fork", NULL) < 0) {
+    pn_state *state = PyModule_GetState(module);
+    if (!PyArg_ParseTuple(args, argv ? "OO!IIO!O!" : "OO!II", &start->holder, state->domain_type,
+                          &start->domain, &start->slot, &start->generation, &PyTuple_Type, argv,
+                          &PyTuple_Type, fds)) {
+        return -1;
+    }
+    if (start->slot >= PN_SLOTS) {
+        PyErr_Format(PyExc_ValueError, "slot %u: there are %d", start->slot, (int)PN_SLOTS);
+        return -1;
+    }
+    return 0;
+}
+
+/* The holder has the Child before any signal handler can raise in its stead. */
+static PyObject *
+hand_over(PyObject *module, const start *start, pid_t pid, int64_t started)
+{
+    pn_state *state = PyModule_GetState(module);
+    PyObject *child =
+        watch(state->child_type, start->domain, start->slot, start->generation, pid, started);
+    if (child == NULL || PyObject_SetAttrString(start->holder, "child", child) < 0) {
+        Py_XDECREF(child);
         return NULL;
     }
+    Py_DECREF(child);
+    return PyLong_FromLong(pid);
+}
+
+PyObject *
+pn_py_fork_child(PyObject *module, PyObject *args)
+{
+    start start;
+    if (parse_start(module, args, &start, NULL, NULL) < 0 || PySys_Audit("os.fork", NULL) < 0) {
+        return NULL;
+    }
+    pn_domain_arm_fork(start.domain->domain, start.slot, start.generation);
+    int64_t started = pn_now();
     pn_janitor_own_fork(true);
     PyOS_BeforeFork();
     pid_t pid = fork();
     int error = errno;
     if (pid == 0) {
         PyOS_AfterFork_Child();
-    } else {
-        PyOS_AfterFork_Parent();
-        pn_janitor_own_fork(false);
+        return PyLong_FromLong(0);
     }
+    PyOS_AfterFork_Parent();
+    pn_janitor_own_fork(false);
     errno = error;
-    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(pid);
+    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError) : hand_over(module, &start, pid, started);
+}
+
+/* The words of a command; they live as long as the tuple. -1 with an exception. */
+static int
+read_command(PyObject *command, const char *argv[], Py_ssize_t most)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(command);
+    if (count == 0 || count > most) {
+        PyErr_Format(PyExc_ValueError, "a command has 1 to %zd words", most);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        argv[i] = PyBytes_AsString(PyTuple_GET_ITEM(command, i));
+        if (argv[i] == NULL) {
+            return -1;
+        }
+    }
+    argv[count] = NULL;
+    return 0;
+}
+
+PyObject *
+pn_py_spawn_child(PyObject *module, PyObject *args)
+{
+    start start;
+    PyObject *command, *descriptors;
+    const char *argv[WORDS + 1];
+    int fds[DESCRIPTORS];
+    if (parse_start(module, args, &start, &command, &descriptors) < 0 ||
+        read_command(command, argv, WORDS) < 0) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(descriptors);
+    if (count > DESCRIPTORS) {
+        PyErr_Format(PyExc_ValueError, "%zd descriptors; at most %d can be passed", count,
+                     DESCRIPTORS);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        fds[i] = (int)PyLong_AsLong(PyTuple_GET_ITEM(descriptors, i));
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+    }
+    int64_t started = pn_now();
+    pid_t pid = pn_spawn(argv, fds, (size_t)count);
+    if (pid < 0) {
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, argv[0]);
+    }
+    return hand_over(module, &start, pid, started);
 }
 
 PyObject *
@@ -236,17 +340,9 @@ pn_py_arm_guardian(PyObject *module, PyObject *args)
                           &PyTuple_Type, &command)) {
         return NULL;
     }
-    const char *argv[16] = {NULL};
-    Py_ssize_t count = PyTuple_GET_SIZE(command);
-    if (count == 0 || count > 15) {
-        PyErr_SetString(PyExc_ValueError, "a command has 1 to 15 words");
+    const char *argv[WORDS + 1];
+    if (read_command(command, argv, WORDS) < 0) {
         return NULL;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        argv[i] = PyBytes_AsString(PyTuple_GET_ITEM(command, i));
-        if (argv[i] == NULL) {
-            return NULL;
-        }
     }
     int result;
     Py_BEGIN_ALLOW_THREADS

@@ -234,8 +234,8 @@ TABLE: dict[str, Callable[[Bench], object]] = {
 
 # What cannot be called here a thousand times, and where it is exercised instead.
 ELSEWHERE = {
-    "Domain.reserve_for_fork": "arms the next fork of this thread: tests/unit",
-    "fork": "makes a process: tests/lifecycle",
+    "fork_child": "makes a process: tests/lifecycle",
+    "spawn_child": "makes a process: tests/lifecycle",
     "die_with": "ties this process to its parent: every start of a child calls it",
 }
 

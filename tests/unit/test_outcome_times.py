@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
-from procession import Process
-from procession._process.popen import Popen
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from procession import Process, _core
 
 
 def work() -> None:
@@ -19,16 +16,13 @@ def work() -> None:
         pass
 
 
-def test_child_that_ends_before_its_parent_looks_has_all_its_time_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Popen._watch
-
-    def watch_late(self: Popen, pid: int, started_ns: int) -> None:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        watch(self, pid, started_ns)
-
-    monkeypatch.setattr(Popen, "_watch", watch_late)
-    process = Process(target=work, start_method="fork")  # a spawned one is watched before it has what it needs
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_child_that_ends_before_its_parent_looks_has_all_its_time_counted(method: str) -> None:
+    process = Process(target=work, start_method=method)
+    _core.pause_janitor()
     process.start()
+    os.waitid(os.P_PID, process.pid or 0, os.WEXITED | os.WNOWAIT)
+    _core.resume_janitor()
     process.join()
     assert process.outcome is not None
     assert process.outcome.kind == "finished"

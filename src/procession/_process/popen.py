@@ -25,8 +25,7 @@ class Popen:
     """
 
     method: ClassVar[str]
-    pid: int
-    _child: _core.Child
+    child: _core.Child
 
     def __init__(self, process: stdlib.BaseProcess) -> None:
         stdlib.flush_streams()
@@ -45,19 +44,17 @@ class Popen:
         try:
             self._launch(process)
         except BaseException:
-            if not hasattr(self, "_child"):  # else the janitor has both
+            if hasattr(self, "child"):
+                self.child.signal(signal.SIGKILL)  # the janitor reaps it and frees its line
+            else:
                 self.domain.release_slot(*self.procession_slot)
             raise
+        self.pid = self.child.pid
         doorbell.ring(self.domain)
 
     def _launch(self, process: Any) -> None:
-        """Make the child, and tell its pid to `_watch` at once."""
+        """Make the child; the core sets ``child``, so that whatever happens next, it is watched."""
         raise NotImplementedError
-
-    def _watch(self, pid: int, started_ns: int) -> None:
-        """Have it reaped, whatever becomes of this start; `started_ns` is from just before it was forked."""
-        self.pid = pid
-        self._child = _core.Child(self.domain, *self.procession_slot, pid, started_ns)
 
     def duplicate_for_child(self, fd: int) -> int:
         """Return what the descriptor is called in the child."""
@@ -66,8 +63,8 @@ class Popen:
     @property
     def sentinel(self) -> int:
         """A descriptor that is readable from the end of the child on."""
-        if self._child.pidfd >= 0:
-            return self._child.pidfd
+        if self.child.pidfd >= 0:
+            return self.child.pidfd
         if self._gone is None:  # it was reaped before a pidfd could be had: always readable
             self._gone, writer = os.pipe()
             os.close(writer)
@@ -77,8 +74,8 @@ class Popen:
         """Return the exit code (minus the signal's number), None while it runs."""
         if self.returncode is None:
             if flag == 0:
-                self._child.wait()
-            result = self._child.result() if self._child.look() else None
+                self.child.wait()
+            result = self.child.result() if self.child.look() else None
             if result is not None and not result["known"]:
                 self.returncode = UNKNOWN_CODE
             elif result is not None:
@@ -88,19 +85,19 @@ class Popen:
     def wait(self, timeout: float | None = None) -> int | None:
         """Return the exit code, None if it did not end within `timeout` seconds."""
         if self.returncode is None:
-            self._child.wait(timeout)
+            self.child.wait(timeout)
         return self.poll()
 
     def outcome(self) -> Outcome | None:
         """How it ended, None while it runs."""
-        if self._outcome is None and (result := self._child.result() if self._child.look() else None):
+        if self._outcome is None and (result := self.child.result() if self.child.look() else None):
             self._outcome = outcome_of(result, self._sent)
         return self._outcome
 
     # ---- signals: by pidfd, so never to a successor of its pid -----------------------
 
     def _send(self, number: int, why: str | None = None) -> None:
-        if self.poll() is None and self._child.signal(number) and why:
+        if self.poll() is None and self.child.signal(number) and why:
             self._sent.setdefault(number, why)
 
     def terminate(self) -> None:
@@ -128,4 +125,4 @@ class Popen:
         if self._gone is not None:
             os.close(self._gone)
             self._gone = None
-        del self._child
+        del self.child

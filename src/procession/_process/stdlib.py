@@ -22,7 +22,6 @@ __all__ = [
     "preparation_data",
     "run_spawned",
     "set_spawning_popen",
-    "spawn_with_descriptors",
     "start_method",
     "tracker_descriptor",
     "use_tracker",
@@ -40,8 +39,6 @@ set_spawning_popen: Callable[[Any], None] = context.set_spawning_popen
 preparation_data: Callable[[str], dict[str, Any]] = spawn.get_preparation_data
 # The child's half: takes that data and the Process from a pipe, and runs it.
 run_spawned: Callable[[int, int], int] = spawn._main
-# fork and exec with just these descriptors; `args` are bytes or str.
-spawn_with_descriptors: Callable[[Any, list[Any], list[int]], int] = util.spawnv_passfds
 # -W, -X, -O and the like: a child runs under the same.
 interpreter_flags: Callable[[], list[str]] = util._args_from_interpreter_flags  # type: ignore[attr-defined]
 

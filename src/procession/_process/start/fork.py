@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-import time
 import warnings
 from typing import Any
 
@@ -34,12 +33,8 @@ class ForkPopen(Popen):
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
         warn_of_threads(parent)
-        self.domain.reserve_for_fork(*self.procession_slot)
-        started_ns = time.monotonic_ns()
-        pid = _core.fork()
-        if pid == 0:
+        if _core.fork_child(self, self.domain, *self.procession_slot) == 0:
             self._run(process, parent, tied)
-        self._watch(pid, started_ns)
 
     def _run(self, process: Any, parent: int, tied: bool) -> None:
         code = 1

@@ -3,10 +3,10 @@
 import io
 import os
 import threading
-import time
 from multiprocessing.reduction import dump
 from typing import Any
 
+from procession import _core
 from procession._process import stdlib
 from procession._process.popen import Popen
 
@@ -81,9 +81,7 @@ class SpawnPopen(Popen):
         try:
             passed = [*self._passed, reader, domain_fd, *([] if tracker is None else [tracker])]
             command = self._command(reader, domain_fd, tracker)
-            started_ns = time.monotonic_ns()
-            pid = stdlib.spawn_with_descriptors(os.fsencode(command[0]), command, sorted(set(passed)))
-            self._watch(pid, started_ns)
+            _core.spawn_child(self, self.domain, *self.procession_slot, tuple(map(os.fsencode, command)), tuple(passed))
             os.close(reader)
             reader = -1
             with open(writer, "wb", closefd=False) as file:
