@@ -189,6 +189,7 @@ def test_closed_terminal(tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TOLD"] = str(told)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
         os.execv("/bin/sh", ["sh", "-c", '"$0" -c "$1"; true', sys.executable, IN_A_TERMINAL])
     seen = b""
     while b"\n" not in seen:

@@ -121,6 +121,8 @@ class QueueModel(RuleBasedStateMachine):
         self.queue.shutdown(immediate)
         self.shut = True
         self.given_up = self.given_up or immediate
+        if immediate:
+            self.model.clear()
 
     @precondition(lambda self: self.shut)
     @rule()
