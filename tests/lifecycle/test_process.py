@@ -465,10 +465,12 @@ def interrupt():
     until(children)
     os.kill(os.getpid(), signal.SIGINT)
 if __name__ == "__main__":
-    procession.Process(target=int, start_method="fork").start()  # the guardian is there, and no other child
+    procession.Process(target=int, start_method="fork").start()
+    domain = procession.Queue()._domain
+    until(lambda: domain.guardian()[0])  # no other will be started
     until(lambda: not children())
-    threading.Thread(target=interrupt).start()
     try:  # with more in its pipe than that takes
+        threading.Thread(target=interrupt).start()
         procession.Process(target=len, args=(bytes(8 << 20),), start_method="spawn").start()
     except KeyboardInterrupt:
         print("interrupted")

@@ -76,20 +76,20 @@ class SpawnPopen(Popen):
     def _launch(self, process: Any) -> None:
         data = self._pickle(process)
         tracker = stdlib.tracker_descriptor()
-        reader, writer = os.pipe()
-        domain_fd = os.dup(self.domain.fd)
-        try:
-            passed = [*self._passed, reader, domain_fd, *([] if tracker is None else [tracker])]
-            command = self._command(reader, domain_fd, tracker)
+        reader_fd, writer_fd = os.pipe()
+        # As files, which may be closed twice: Ctrl-C may come between any two steps.
+        with (
+            open(reader_fd, "rb", 0) as reader,
+            open(writer_fd, "wb", 0) as writer,
+            open(os.dup(self.domain.fd), "rb", 0) as domain,
+        ):
+            passed = [*self._passed, reader.fileno(), domain.fileno(), *([] if tracker is None else [tracker])]
+            command = self._command(reader.fileno(), domain.fileno(), tracker)
             _core.spawn_child(self, self.domain, *self.procession_slot, tuple(map(os.fsencode, command)), tuple(passed))
-            os.close(reader)
-            reader = -1
-            with open(writer, "wb", closefd=False) as file:
-                try:
-                    file.write(data.getbuffer())
-                except BrokenPipeError:
-                    pass  # it died while it started: its outcome tells
-        finally:
-            for fd in (reader, writer, domain_fd):
-                if fd >= 0:
-                    os.close(fd)
+            reader.close()
+            rest = data.getbuffer()
+            try:
+                while rest:
+                    rest = rest[writer.write(rest) :]
+            except BrokenPipeError:
+                pass  # it died while it started: its outcome tells
