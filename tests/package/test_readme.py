@@ -31,3 +31,14 @@ def test_it_asks_for_the_python_that_is_required() -> None:
 
 def test_figures_have_a_place() -> None:
     assert re.search(r"<!-- figures begin -->\n.*<!-- figures end -->", README.read_text(), flags=re.DOTALL)
+
+
+def test_figures_are_those_of_the_last_full_run() -> None:
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    ratios = [float(ratio) for ratio in re.findall(r"\| ([\d.]+)x \(", results)]
+    table = README.read_text().partition("<!-- figures begin -->")[2].partition("<!-- figures end -->")[0]
+    rows = [line.rstrip(" |").rpartition("|")[2] for line in table.splitlines() if line.startswith("|")][2:]
+    figures = [figure for row in rows for figure in re.findall(r"[\d.]+", row)]
+    assert figures
+    made_up = [f for f in figures if not any(round(r, len(f.partition(".")[2])) == float(f) for r in ratios)]
+    assert not made_up
