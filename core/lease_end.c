@@ -96,7 +96,7 @@ give_up(pn_ring *ring, uint32_t slot, uint32_t generation)
         at = next;
     }
     pn_lease_sort(ring, &leases->orphaned);
-    pn_wake_leader(&ring->cell->not_empty);
+    wake_leader(&ring->cell->not_empty);
     pn_pending_clear(self);
 }
 

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "futex.h"
 #include "lease_parts.h"
 #include "sweep.h"
 
@@ -167,7 +166,7 @@ static bool
 list_names(pn_ring *ring, const pn_lease_list *list, uint64_t object)
 {
     for (uint64_t at = list->first; at != 0; at = pn_lease_at(ring, at)->next) {
-        if (pn_record_names(pn_lease_record(pn_lease_at(ring, at)), object)) {
+        if (pn_ring_record_names(pn_lease_record(pn_lease_at(ring, at)), object)) {
             return true;
         }
     }
@@ -214,7 +213,7 @@ uint32_t
 pn_lease_end(pn_ring *ring, pn_lease_list *list, uint64_t offset, uint64_t *objects)
 {
     pn_lease *lease = pn_lease_at(ring, offset);
-    const pn_handles *handles = pn_record_handles(pn_lease_record(lease));
+    const pn_handles *handles = handles_of(pn_lease_record(lease));
     uint32_t count = handles != NULL ? handles->count : 0;
     if (count > 0) { /* now: after the store the entry may be another's */
         memcpy(objects, handles->offset, count * sizeof(*objects));

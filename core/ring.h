@@ -202,25 +202,6 @@ pn_record_size(const pn_record *record)
                : sizeof(pn_record) + ((record->value + UINT64_C(7)) & ~UINT64_C(7));
 }
 
-/* --- for lease.h -------------------------------------------------------- */
-
-/* The shared objects that a record names; NULL: none. */
-static inline const pn_handles *
-pn_record_handles(const pn_record *record)
-{
-    return record->flags & PN_RECORD_HANDLES ? (const pn_handles *)(record + 1) : NULL;
-}
-bool pn_record_names(const pn_record *record, uint64_t object);
-/* Items taken so far, with head_lock held; put so far, from outside of tail_lock. */
-uint64_t pn_ring_taken(pn_ring_cell *cell);
-uint64_t pn_ring_put_count(pn_ring_cell *cell);
-/* Room for so much more; false: no private memory. */
-bool pn_sink_reserve(pn_sink *sink, uint64_t more);
-/* This process answers for what the record names from now on. */
-void pn_ring_answer_for(pn_domain *domain, const pn_record *record);
-/* Wake the leader that sleeps on `word`; list_op_pending is aimed at it. */
-void pn_wake_leader(pn_word *word);
-
 /* --- for object.c and sweep.c, under the domain's lock ----------------- */
 
 typedef enum { PN_NAMED_NO, PN_NAMED_YES, PN_NAMED_UNKNOWN } pn_named;
