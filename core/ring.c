@@ -16,6 +16,38 @@
 #define JUMP_ROOM sizeof(pn_record)       /* always kept for the JUMP */
 #define TAKE_BYTES (UINT64_C(256) << 10)  /* copied under the head lock at most, about */
 
+/* ---- names ---------------------------------------------------------------- */
+
+typedef void (*count_names)(pn_domain *domain, const pn_record *record);
+
+static void
+for_each_record(pn_domain *domain, const char *bytes, uint64_t length, count_names count)
+{
+    for (uint64_t at = 0; at < length;) {
+        const pn_record *record = (const pn_record *)(bytes + at);
+        count(domain, record);
+        at += pn_record_size(record);
+    }
+}
+
+void
+pn_record_count_puts(pn_domain *domain, const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        pn_object_count_put(domain, handles->offset[i]);
+    }
+}
+
+void
+pn_record_count_takes(pn_domain *domain, const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        pn_object_count_take(domain, handles->offset[i]);
+    }
+}
+
 /* ---- putting -------------------------------------------------------------- */
 
 /* pn_ring_within_limits under tail_lock, where a look at the consumers' end is needed only when what
@@ -89,6 +121,9 @@ pn_ring_put_locked(pn_ring *ring, const pn_batch *batch, bool may_shrink)
     memcpy(ring->put.bytes + at, batch->bytes, batch->length);
     uint64_t end = tail + pad + batch->length;
     if (batch->handles) {
+        /* Nothing can refuse the put from here on. A death before the commit leaves `puts`
+         * ahead for good (object.h). */
+        for_each_record(ring->domain, batch->bytes, batch->length, pn_record_count_puts);
         atomic_store_explicit(&cell->last_handles, end, memory_order_relaxed);
     }
     write_mark(cell->tail_mark, tail, end, batch->count, batch->weight);
@@ -224,25 +259,12 @@ reserve(pn_sink *sink, uint64_t more)
  * of its own for each object, so that no other thread gives up the bit meanwhile; whoever
  * decodes the record drops it. */
 static void
-answer_for(pn_ring *ring, const pn_record *record)
+answer_for(pn_domain *domain, const pn_record *record)
 {
-    pn_domain *domain = ring->domain;
-    const pn_handles *handles = handles_of(record);
+    const pn_handles *handles = pn_record_handles(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
         pn_object_retain(domain, handles->offset[i]);
     }
-    const pn_block_ref *ref = block_of(record);
-    if (ref != NULL) {
-        atomic_store(&pn_block_at(domain, ref->offset)->owner, /* [answer] */
-                     pn_owner_word(domain->slot, domain->generation));
-    }
-}
-
-static uint64_t
-weight_of(const pn_record *record)
-{
-    const pn_block_ref *ref = block_of(record);
-    return pn_record_size(record) + (ref != NULL ? ref->length : 0);
 }
 
 /* Tail changes with each put, so a look at it takes the line from the CPU of a producer that
@@ -285,7 +307,8 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
         enter_segment(ring, &ring->get, number_of(head));
     }
     uint64_t tail = has_seen(ring, head) ? last_look(ring) : look_at_tail(ring);
-    uint64_t at = head, count = 0, bytes = 0;
+    uint64_t at = head, count = 0, bytes = 0, before = sink->used;
+    bool has_names = false;
     while (count < sink->limit && sink->used < TAKE_BYTES) {
         if (at == tail) {
             tail = look_at_tail(ring);
@@ -316,12 +339,13 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
                 break;
             }
             if (record->flags != 0) {
-                answer_for(ring, record);
+                answer_for(ring->domain, record);
+                has_names = true;
             }
             memcpy(sink->bytes + sink->used, record, size);
             sink->used += size;
             count++;
-            bytes += weight_of(record);
+            bytes += pn_record_weight(record);
         }
         at += size;
     }
@@ -330,6 +354,10 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     }
     write_mark(cell->head_mark, head, at, count, bytes);
     commit(&cell->head, at, &cell->not_full);
+    if (has_names) { /* a death before it: `takes` stays behind for good (object.h) */
+        for_each_record(ring->domain, sink->bytes + before, sink->used - before,
+                        pn_record_count_takes);
+    }
     sink->count += count;
     return PN_OK;
 }

@@ -83,26 +83,6 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
     pn_pending_clear(self);
 }
 
-static inline const pn_handles *
-handles_of(const pn_record *record)
-{
-    return record->flags & PN_RECORD_HANDLES ? (const pn_handles *)(record + 1) : NULL;
-}
-
-static inline const pn_block_ref *
-block_of(const pn_record *record)
-{
-    if (!(record->flags & PN_RECORD_BLOCK)) {
-        return NULL;
-    }
-    const pn_handles *handles = handles_of(record);
-    const char *at = (const char *)(record + 1);
-    if (handles != NULL) {
-        at += sizeof(*handles) + handles->count * sizeof(uint64_t);
-    }
-    return (const pn_block_ref *)at;
-}
-
 /* Read the totals at an end from outside its lock. */
 void pn_ring_read_totals(pn_word64 *position, pn_mark marks[2], uint64_t *count, uint64_t *bytes);
 /* May the batch join what waits just now? */
