@@ -184,13 +184,17 @@ encode_pickled(pn_state *state, SharedObject *ring, pn_writer *out, size_t start
     }
     PyObject *view, *offsets;
     Py_buffer bytes;
-    if (!PyArg_ParseTuple(pair, "OO!", &view, &PyTuple_Type, &offsets) ||
+    int once;
+    if (!PyArg_ParseTuple(pair, "OO!p", &view, &PyTuple_Type, &offsets, &once) ||
         PyObject_GetBuffer(view, &bytes, PyBUF_SIMPLE) < 0) {
         Py_DECREF(pair);
         return -1;
     }
     int result =
         append_named(out, ring, start, PN_RECORD_PICKLE, offsets, bytes.buf, (size_t)bytes.len);
+    if (result == 0 && once) {
+        ((pn_record *)(out->bytes + start))->flags |= PN_RECORD_ONCE;
+    }
     PyBuffer_Release(&bytes);
     Py_DECREF(pair);
     return result;

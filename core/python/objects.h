@@ -11,7 +11,7 @@
 typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
-    PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it) */
+    PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it, once) */
     PyObject *loads; /* loads(memoryview) -> obj */
 } pn_state;
 

@@ -287,8 +287,7 @@ def test_os_exit_with_0_is_a_clean_end_as_long_as_nobody_has_reaped_the_process(
     told = procession.Queue[Any]()
     with theirs(take, jobs, told, "_exit0", method="fork") as process:
         told.get()
-        multiprocessing.connection.wait([process.sentinel])
-        domain().sweep()
+        until(lambda: domain().sweep() or jobs.statistics().left)
         assert jobs.statistics().left[0].pid == process.pid
 
 
@@ -488,6 +487,14 @@ def test_an_item_with_a_connection_is_not_handed_out_again(jobs: Jobs, wrap: Cal
     assert "file descriptor" in str(letter.error)
     reader.close()
     writer.close()
+    stop_sharing()
+
+
+def stop_sharing() -> None:
+    """End the thread and the socket by which multiprocessing hands descriptors over."""
+    from multiprocessing import resource_sharer  # noqa: PLC0415 - as it is imported by the first such item
+
+    resource_sharer.stop()
 
 
 def test_an_item_with_a_socket_that_was_done_leaves_nothing(jobs: Jobs) -> None:
@@ -499,6 +506,26 @@ def test_an_item_with_a_socket_that_was_done_leaves_nothing(jobs: Jobs) -> None:
     assert jobs.dead_letters() == []
     for end in (mine, *ends):
         end.close()
+    stop_sharing()
+
+
+def test_an_item_that_was_pickled_beside_a_descriptor_is_handed_out_again(jobs: Jobs) -> None:
+    ends = socket.socketpair()
+    other = procession.Queue[Any]()
+
+    class Sends:
+        """Another thread sends a descriptor while this is pickled."""
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            in_thread(other.put, ends[0])
+            return str, ("plain",)
+
+    jobs.put(Sends())
+    lives_and_ends(jobs, ours, "fork", "killed")
+    assert jobs.get_item(block=False) == ("plain", 0, 2)
+    for end in (other.get(), *ends):
+        end.close()
+    stop_sharing()
 
 
 # ---- shutdown
