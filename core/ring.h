@@ -30,12 +30,14 @@
 #ifndef PN_RING_H
 #define PN_RING_H
 
-#include "object.h"
+#include "collect.h"
+#include "lease.h"
 
 #define PN_RING_FIRST (UINT64_C(64) << 10) /* capacity of the first segment, bytes */
 #define PN_RING_INLINE (PN_RING_FIRST / 4) /* a larger batch or record is refused here */
 #define PN_RING_SEGMENTS 32u
 #define PN_HANDLES_LIMIT 256u /* shared objects in one item */
+#define PN_TAKE_BYTES (UINT64_C(256) << 10) /* copied under the head lock at most, about */
 
 typedef enum {
     /* value is all: 8 bytes */
@@ -57,26 +59,30 @@ typedef enum {
 
 enum {
     PN_RECORD_HANDLES = 1, /* payload begins with a pn_handles section */
-    PN_RECORD_BLOCK = 2    /* then comes {offset, length} of a heap block with the real payload */
+    PN_RECORD_BUFFER = 2,  /* then comes a pn_payload_ref: the payload stands in the buffer that
+                              is the first of the handles */
+    PN_RECORD_ONCE = 128   /* it carries a descriptor, which unpickles once: never redelivered */
 };
 
-typedef struct {
+typedef struct pn_record {
     uint32_t value;
     uint8_t kind;
     uint8_t flags;
     uint16_t zero;
 } pn_record;
 
+/* The only way in which a record names anything. */
 typedef struct {
     uint32_t count;
     uint32_t zero;
+    uint64_t weight;   /* bytes of the buffers that were made for this item alone */
     uint64_t offset[]; /* of the shared objects that the item names */
 } pn_handles;
 
 typedef struct {
-    uint64_t offset;
+    uint64_t offset; /* in the buffer */
     uint64_t length;
-} pn_block_ref;
+} pn_payload_ref;
 
 typedef struct {
     pn_word64 position, count, bytes;
@@ -109,6 +115,8 @@ typedef struct {
     pn_segment segment[PN_RING_SEGMENTS];
     /* Hint: no record with handles was ever put at or after this position. */
     pn_word64 last_handles;
+    uint8_t pad_e[56];
+    pn_leases leases; /* of a queue with task_done(): lease.h */
 } pn_ring_cell;
 
 _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell, tail) == 320 &&
@@ -117,7 +125,8 @@ _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell
                    offsetof(pn_ring_cell, not_empty) == 576 &&
                    offsetof(pn_ring_cell, lead_put) == 640 &&
                    offsetof(pn_ring_cell, not_full) == 704 &&
-                   offsetof(pn_ring_cell, segment) == 768,
+                   offsetof(pn_ring_cell, segment) == 768 &&
+                   offsetof(pn_ring_cell, leases) == 1344,
                "ring layout is shared between processes");
 
 /* High bits: the kernel wakes a word's sleeper for the dead only if its low 30 bits are 0. */
@@ -132,7 +141,7 @@ typedef struct {
     uint64_t capacity;
 } pn_ring_end;
 
-typedef struct {
+typedef struct pn_ring {
     pn_domain *domain;
     pn_ring_cell *cell;
     uint64_t offset;
@@ -141,6 +150,7 @@ typedef struct {
     pn_word64 tail_seen; /* consumers' last look at tail; written under head_lock */
     pn_ring_end put, get;
     pn_word pauses_in_vain; /* a hint for the next wait: waits in a row that pausing did not end */
+    pn_own_leases own;
 } pn_ring;
 
 /* Whole records, one after the other: committed by one store. */
@@ -148,20 +158,29 @@ typedef struct {
     const char *bytes;
     uint64_t length; /* <= PN_RING_INLINE */
     uint64_t count;
-    uint64_t weight; /* what they count for max_bytes: length, and the blocks that they name */
+    uint64_t weight; /* what they count for max_bytes: sum of pn_record_weight */
     bool handles;
 } pn_batch;
 
 /* Where taken records go: private memory that grows. */
-typedef struct {
+typedef struct pn_sink {
     char *bytes;
     uint64_t used, capacity;
     uint64_t count, limit; /* records taken, wanted */
     bool on_heap;
+    /* of a queue with leases: of the first record */
+    uint64_t id; /* its ordinal */
+    uint32_t deliveries;
+    uint64_t needs; /* PN_NEED_LEASES: an entry for so many bytes */
 } pn_sink;
 
 pn_status pn_ring_new(pn_domain *domain, const char *name, uint64_t max_items, uint64_t max_bytes,
                       uint64_t *offset, uint32_t *generation);
+/* The same with leases: an item goes on waiting until pn_ring_task_done, and comes again if its consumer dies.
+ * max_deliveries 0: as often as it takes. */
+pn_status pn_ring_new_leased(pn_domain *domain, const char *name, uint64_t max_items,
+                             uint64_t max_bytes, uint32_t max_deliveries, uint64_t *offset,
+                             uint32_t *generation);
 void pn_ring_open(pn_ring *ring, pn_domain *domain, uint64_t offset);
 
 /* Without sleeping: also PN_FULL, PN_BUSY, PN_SHUT_DOWN, PN_NO_MEMORY. */
@@ -186,15 +205,40 @@ pn_record_size(const pn_record *record)
                : sizeof(pn_record) + ((record->value + UINT64_C(7)) & ~UINT64_C(7));
 }
 
-/* --- for object.c and sweep.c, under the domain's lock ----------------- */
+/* The shared objects that a record names; NULL: none. */
+static inline const pn_handles *
+pn_record_handles(const pn_record *record)
+{
+    return record->flags & PN_RECORD_HANDLES ? (const pn_handles *)(record + 1) : NULL;
+}
 
-typedef enum { PN_NAMED_NO, PN_NAMED_YES, PN_NAMED_UNKNOWN } pn_named;
+/* What it counts for max_bytes. */
+static inline uint64_t
+pn_record_weight(const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    return pn_record_size(record) + (handles != NULL ? handles->weight : 0);
+}
 
-/* Does a record of any ring name the object (or is that unknown just now)? */
+/* Before the commit of a record, after its take: for each object that it names. */
+void pn_record_count_puts(pn_domain *domain, const pn_record *record);
+void pn_record_count_takes(pn_domain *domain, const pn_record *record);
+
+/* --- for collect.c and sweep.c, under the domain's lock ----------------- */
+
+/* Called for each record; true ends the walk. */
+typedef bool (*pn_record_visit)(pn_domain *domain, uint64_t ring, const pn_record *record,
+                                void *context);
+
+/* Visit the records of all rings that may name objects. False: one could not be looked at just
+ * now (a stopped process has its lock), or the visitor ended it. */
+bool pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context);
+/* Does a record of any other ring name the object (or is that unknown just now)? */
 bool pn_ring_any_names_object(pn_domain *domain, uint64_t object);
-/* Does the ring's segment table or one of its records name the block? */
-pn_named pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block);
-/* Free every block of a ring that nobody holds any more. */
-void pn_ring_discard(pn_domain *domain, uint64_t ring);
+/* Is the block a segment in use? */
+bool pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block);
+/* Empty a ring that nobody holds any more and free its blocks. What its records named is to
+ * be looked at by the caller. */
+void pn_ring_discard(pn_domain *domain, uint64_t ring, pn_collect_list *named);
 
 #endif
