@@ -54,9 +54,11 @@ static PyMethodDef functions[] = {
      "Let a template make the child of that line: 0 and holder.child set; an errno, and there is "
      "none; or None: the template is dead, and made none. It is killed if it does not answer in so "
      "many seconds, or if a signal handler raises."},
-    {"sibling", pn_py_sibling, METH_VARARGS,
-     "sibling($module, domain, slot, generation, /)\n--\n\n"
-     "fork(), but the child is our parent's, and has that line; 0 in the child."},
+    {"serve_template", pn_py_serve_template, METH_VARARGS,
+     "serve_template($module, domain, socket, /)\n--\n\n"
+     "Make the processes that are asked for through the socket. Returns in each of them: what was "
+     "asked: (kind, flags, signals that the owner ignores, that this process ignores, body, "
+     "descriptors); and None in the template when the owner is gone."},
     {"settle_threads", pn_py_settle_threads, METH_VARARGS,
      "settle_threads($module, domain, slot, generation, /)\n--\n\n"
      "Fork and forget a child of that line: libraries that know of fork end their threads. How "

@@ -86,9 +86,9 @@ PyObject *pn_py_spawn_child(PyObject *module, PyObject *args);
 PyObject *pn_py_arm_guardian(PyObject *module, PyObject *args);
 PyObject *pn_py_die_with(PyObject *module, PyObject *argument);
 
-/* --- template_object.c: functions of the module --- */
+/* --- ask_object.c, template_object.c: functions of the module --- */
 PyObject *pn_py_ask_template(PyObject *module, PyObject *args);
-PyObject *pn_py_sibling(PyObject *module, PyObject *args);
+PyObject *pn_py_serve_template(PyObject *module, PyObject *args);
 PyObject *pn_py_settle_threads(PyObject *module, PyObject *args);
 PyObject *pn_py_thread_count(PyObject *module, PyObject *none);
 PyObject *pn_py_dispositions(PyObject *module, PyObject *none);

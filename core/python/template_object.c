@@ -1,233 +1,242 @@
-/* Asking a template for a child, and what the template does then. */
+/* What a template does: it waits for questions, makes the children, and answers. All of it is C,
+ * since every page that a template writes between two children is copied each time.
+ */
 #include "objects.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../children.h"
 #include "../sibling.h"
+#include "question.h"
 
-enum { MESSAGE_FDS = 253 }; /* SCM_MAX_FD: unix(7) */
-#define DEATH_NS (10 * INT64_C(1000000000))
-
-/* One question: what is still to be sent of it. */
-typedef struct {
-    int socket;
-    const pn_child *template;
-    Py_buffer message; /* goes with the first descriptors; the others with a byte each */
-    bool begun;
-    int *fds;
-    size_t count, sent;
-} question;
-
-typedef struct {
-    uint32_t slot, generation;
-    int32_t error;
-} answer;
-
-typedef enum { DONE, DEAD, AGAIN, FAILED /* errno */ } progress;
-
-/* A datagram, or EAGAIN: the socket does not block. */
-static progress
-send_some(question *ask)
-{
-    size_t count = ask->count - ask->sent;
-    count = count > MESSAGE_FDS ? MESSAGE_FDS : count;
-    char byte = 0;
-    struct iovec data = {&byte, 1};
-    if (!ask->begun) {
-        data = (struct iovec){ask->message.buf, (size_t)ask->message.len};
-    }
+/* The question that is being answered; one template is one thread. */
+static struct {
     union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(MESSAGE_FDS * sizeof(int))];
-    } control = {0};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
-    if (count > 0) {
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(rights), ask->fds + ask->sent, count * sizeof(int));
-    }
-    if (sendmsg(ask->socket, &message, MSG_NOSIGNAL) < 0) {
-        return errno == EAGAIN || errno == EINTR               ? AGAIN
-               : errno == EPIPE || errno == ECONNRESET ? DEAD
-                                                               : FAILED;
-    }
-    ask->begun = true;
-    ask->sent += count;
-    return ask->sent < ask->count ? AGAIN : DONE;
-}
+        pn_question question;
+        char bytes[PN_LARGEST];
+    } message;
+    size_t length;
+    int *fds;
+    size_t count, capacity;
+    bool cut; /* descriptors did not fit into this process */
+} now;
 
-static progress
-receive(const question *ask, answer *answer)
-{
-    ssize_t length = recv(ask->socket, answer, sizeof(*answer), 0);
-    if (length == (ssize_t)sizeof(*answer)) {
-        return DONE;
-    }
-    return length < 0 && (errno == EAGAIN || errno == EINTR) ? AGAIN : DEAD;
-}
+typedef union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(PN_MESSAGE_FDS * sizeof(int))];
+} control;
 
-/* Send it all and have the answer, but for at most until `until`: PN_OK, PN_TIMEOUT,
- * PN_INTERRUPTED, PN_STALE (it is dead, and left no answer) or PN_SYSTEM with errno. */
-static pn_status
-converse(question *ask, answer *answer, int64_t until)
-{
-    bool sent = false;
-    for (;;) {
-        progress now = sent ? receive(ask, answer) : send_some(ask);
-        if (now == DONE && sent) {
-            return PN_OK;
-        }
-        if (now == DEAD) {
-            return PN_STALE;
-        }
-        if (now == FAILED) {
-            return PN_SYSTEM;
-        }
-        sent = sent || now == DONE;
-        int64_t left = until - pn_now();
-        if (left <= 0) {
-            return PN_TIMEOUT;
-        }
-        struct pollfd polled[2] = {
-            {.fd = ask->socket, .events = sent ? POLLIN : POLLOUT},
-            {.fd = ask->template->pidfd, .events = POLLIN},
-        };
-        struct timespec time = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
-        if (ppoll(polled, 2, &time, NULL) < 0 && errno == EINTR) {
-            return PN_INTERRUPTED;
-        }
-        /* Of one that is dead: what it answered may still be there to be read. */
-        if (polled[1].revents != 0 && (!sent || receive(ask, answer) != DONE)) {
-            return PN_STALE;
-        }
-        if (polled[1].revents != 0) {
-            return PN_OK;
-        }
-    }
-}
-
-/* Kill it and wait until the kernel is done with it: only then its line tells whether there is a child. */
+/* Keep what came with a datagram. False: no memory. */
 static bool
-make_sure_of(const pn_child *template)
+keep_fds(struct msghdr *message)
 {
-    if (template->pidfd < 0) {
-        return true; /* it was reaped before it could be watched */
-    }
-    syscall(SYS_pidfd_send_signal, template->pidfd, SIGKILL, NULL, 0);
-    struct pollfd dead = {.fd = template->pidfd, .events = POLLIN};
-    int64_t until = pn_now() + DEATH_NS;
-    while (poll(&dead, 1, 1000) <= 0) {
-        if (pn_now() > until) {
-            return false; /* the kernel holds it, in a file system that does not answer */
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
+         part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
+            continue;
         }
+        size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (now.count + count > now.capacity) {
+            size_t capacity = (now.count + count) * 2;
+            int *larger = realloc(now.fds, capacity * sizeof(int));
+            if (larger == NULL) {
+                return false;
+            }
+            now.fds = larger;
+            now.capacity = capacity;
+        }
+        memcpy(now.fds + now.count, CMSG_DATA(part), count * sizeof(int));
+        now.count += count;
     }
     return true;
 }
 
-static int
-read_fds(PyObject *descriptors, question *ask)
+/* One datagram. Its length; 0: the owner is gone; -1 with errno. */
+static ssize_t
+receive(int socket, void *bytes, size_t size)
 {
-    ask->count = (size_t)PyTuple_GET_SIZE(descriptors);
-    ask->fds = PyMem_Malloc((ask->count + 1) * sizeof(int));
-    if (ask->fds == NULL) {
-        PyErr_NoMemory();
+    struct iovec data = {bytes, size};
+    control control;
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (length <= 0) {
+        return length < 0 && errno == ECONNRESET ? 0 : length;
+    }
+    now.cut |= (message.msg_flags & MSG_CTRUNC) != 0;
+    if (!keep_fds(&message)) {
+        errno = ENOMEM;
         return -1;
     }
-    for (size_t i = 0; i < ask->count; i++) {
-        ask->fds[i] = (int)PyLong_AsLong(PyTuple_GET_ITEM(descriptors, (Py_ssize_t)i));
-        if (PyErr_Occurred()) {
-            return -1;
-        }
-    }
-    return 0;
+    return length;
 }
 
-/* Until its answer, its death, or an exception of a signal handler; the last kills it. */
-static PyObject *
-have_child(PyObject *module, const pn_start *start, question *ask, int64_t until)
+/* The next question, whole. As receive(). */
+static ssize_t
+receive_question(int socket)
 {
-    int64_t started = pn_now();
-    answer answer = {0};
-    pn_status status;
-    bool is_dead = false;
-    int error;
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = converse(ask, &answer, until);
-        error = errno;
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
-    if (status != PN_OK) {
-        /* It may have got the question, or half of it: no other one may follow. */
-        Py_BEGIN_ALLOW_THREADS
-        is_dead = make_sure_of(ask->template);
-        Py_END_ALLOW_THREADS
+    now.count = 0;
+    now.cut = false;
+    ssize_t length = receive(socket, now.message.bytes, sizeof(now.message));
+    if (length <= 0) {
+        return length;
     }
-    if (status == PN_OK && answer.error != 0) {
-        return PyLong_FromLong(answer.error);
+    if ((size_t)length < sizeof(pn_question)) {
+        errno = EPROTO;
+        return -1;
     }
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    /* [window] of sibling.h */
-    pid_t pid = (pid_t)atomic_load(&start->domain->domain->slots[start->slot].pid);
-    PyObject *done = pid != 0 ? pn_py_hand_over(module, start, pid, started) : NULL;
-    if (type != NULL) {
-        Py_XDECREF(done);
-        PyErr_Clear();
-        PyErr_Restore(type, value, traceback);
-        return NULL; /* the holder has the child, if there is one */
+    now.length = (size_t)length;
+    /* So many datagrams, whether all descriptors in them could be received or not. */
+    uint32_t wanted = now.message.question.descriptors;
+    for (uint32_t come = PN_MESSAGE_FDS; come < wanted; come += PN_MESSAGE_FDS) {
+        char byte;
+        ssize_t more;
+        while ((more = receive(socket, &byte, 1)) < 0 && errno == EINTR) {
+        }
+        if (more <= 0) {
+            return more;
+        }
     }
-    if (pid != 0) {
-        Py_XDECREF(done);
-        return done != NULL ? PyLong_FromLong(0) : NULL;
+    now.cut |= now.count != wanted;
+    return length;
+}
+
+static void
+close_fds(void)
+{
+    for (size_t i = 0; i < now.count; i++) {
+        close(now.fds[i]);
     }
-    if (status == PN_SYSTEM || !is_dead) {
-        errno = status == PN_SYSTEM ? error : ETIMEDOUT;
-        return PyErr_SetFromErrno(PyExc_OSError);
+    now.count = 0;
+}
+
+/* Make the process that is asked for. 0 in it, 1 in the template, which has answered. */
+static int
+make(pn_domain *domain, int socket)
+{
+    const pn_question *question = &now.message.question;
+    pn_answer answer = {.slot = question->slot, .generation = question->generation};
+    bool known = question->slot < PN_SLOTS;
+    pid_t pid = -1;
+    if (!known || now.cut) {
+        answer.error = known ? EMFILE : EPROTO;
+    } else {
+        PyOS_BeforeFork();
+        pid = pn_sibling(domain, question->slot, question->generation);
+        if (pid == 0) {
+            return 0;
+        }
+        answer.error = pid < 0 ? errno : 0;
     }
-    Py_RETURN_NONE;
+    /* A SIGKILL before this leaves a child that the owner finds in the table. */
+    while (send(socket, &answer, sizeof(answer), MSG_NOSIGNAL) < 0 && errno == EINTR) {
+    }
+    if (known && !now.cut) {
+        PyOS_AfterFork_Parent();
+    }
+    close_fds();
+    return 1;
+}
+
+/* ---- in the child ------------------------------------------------------------------------ */
+
+/* 0, 1 and 2 as the owner has them, and its mask of signals. How many descriptors that took. */
+static size_t
+adopt(const pn_question *question)
+{
+    size_t used = 0;
+    for (int stream = 0; stream < 3; stream++) {
+        if (!(question->streams >> stream & 1)) {
+            close(stream);
+        } else if (used < now.count) {
+            dup2(now.fds[used], stream);
+            close(now.fds[used++]);
+        }
+    }
+    sigset_t mask;
+    sigemptyset(&mask);
+    for (int number = 1; number <= 64; number++) {
+        if (question->blocked >> (number - 1) & 1) {
+            sigaddset(&mask, number);
+        }
+    }
+    /* A template blocks SIGINT: here is where a Ctrl-C arrives that came while the child was made. */
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    return used;
+}
+
+static uint64_t
+ignored_signals(void)
+{
+    uint64_t ignored = 0;
+    for (int number = 1; number <= 64; number++) {
+        struct sigaction action;
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN) {
+            ignored |= UINT64_C(1) << (number - 1);
+        }
+    }
+    return ignored;
+}
+
+static PyObject *
+describe(const pn_question *question, size_t used)
+{
+    PyObject *fds = PyList_New((Py_ssize_t)(now.count - used));
+    for (size_t i = used; fds != NULL && i < now.count; i++) {
+        PyObject *fd = PyLong_FromLong(now.fds[i]);
+        if (fd == NULL) {
+            Py_CLEAR(fds);
+            break;
+        }
+        PyList_SET_ITEM(fds, (Py_ssize_t)(i - used), fd);
+    }
+    return fds == NULL ? NULL
+                       : Py_BuildValue("IIKKy#N", question->kind, question->flags,
+                                       (unsigned long long)question->ignored,
+                                       (unsigned long long)ignored_signals(),
+                                       now.message.bytes + sizeof(pn_question),
+                                       (Py_ssize_t)(now.length - sizeof(pn_question)), fds);
 }
 
 PyObject *
-pn_py_ask_template(PyObject *module, PyObject *args)
+pn_py_serve_template(PyObject *module, PyObject *args)
 {
+    DomainObject *domain;
+    int socket;
     pn_state *state = PyModule_GetState(module);
-    pn_start start;
-    ChildObject *template;
-    PyObject *descriptors;
-    double seconds;
-    question ask = {0};
-    if (!PyArg_ParseTuple(args, "OO!IIO!iy*O!d", &start.holder, state->domain_type, &start.domain,
-                          &start.slot, &start.generation, state->child_type, &template, &ask.socket,
-                          &ask.message, &PyTuple_Type, &descriptors, &seconds)) {
+    if (!PyArg_ParseTuple(args, "O!i", state->domain_type, &domain, &socket)) {
         return NULL;
     }
-    PyObject *result = NULL;
-    ask.template = template->child;
-    if (start.slot >= PN_SLOTS || ask.message.len == 0) {
-        PyErr_Format(PyExc_ValueError, "slot %u: there are %d; an empty message says nothing",
-                     start.slot, (int)PN_SLOTS);
-    } else if (read_fds(descriptors, &ask) == 0) {
-        result = have_child(module, &start, &ask, pn_now() + (int64_t)(seconds * 1e9));
+    for (;;) {
+        ssize_t length; /* with the GIL: there is no other thread */
+        while ((length = receive_question(socket)) < 0 && errno == EINTR) {
+            if (PyErr_CheckSignals() < 0) {
+                return NULL;
+            }
+        }
+        if (length == 0) {
+            Py_RETURN_NONE;
+        }
+        if (length < 0) {
+            return PyErr_SetFromErrno(PyExc_OSError);
+        }
+        if (make(domain->domain, socket) == 0) {
+            break;
+        }
     }
-    PyMem_Free(ask.fds);
-    PyBuffer_Release(&ask.message);
-    return result;
+    PyOS_AfterFork_Child();
+    close(socket);
+    const pn_question *question = &now.message.question;
+    return describe(question, question->kind == 0 ? adopt(question) : 0);
 }
-
-/* ---- in the template ------------------------------------------------------------------ */
 
 static int
 parse_line(PyObject *module, PyObject *args, DomainObject **domain, unsigned int *slot,
@@ -242,27 +251,6 @@ parse_line(PyObject *module, PyObject *args, DomainObject **domain, unsigned int
         return -1;
     }
     return 0;
-}
-
-PyObject *
-pn_py_sibling(PyObject *module, PyObject *args)
-{
-    DomainObject *domain;
-    unsigned int slot, generation;
-    if (parse_line(module, args, &domain, &slot, &generation) < 0 ||
-        PySys_Audit("os.fork", NULL) < 0) {
-        return NULL;
-    }
-    PyOS_BeforeFork();
-    pid_t pid = pn_sibling(domain->domain, slot, generation);
-    int error = errno;
-    if (pid == 0) {
-        PyOS_AfterFork_Child();
-        return PyLong_FromLong(0);
-    }
-    PyOS_AfterFork_Parent();
-    errno = error;
-    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(pid);
 }
 
 PyObject *
@@ -292,17 +280,13 @@ pn_py_thread_count(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 PyObject *
 pn_py_dispositions(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
-    unsigned long long ignored = 0, blocked = 0;
+    unsigned long long blocked = 0;
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     for (int number = 1; number <= 64; number++) {
-        struct sigaction action;
-        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN) {
-            ignored |= 1ULL << (number - 1);
-        }
         if (sigismember(&mask, number) == 1) {
             blocked |= 1ULL << (number - 1);
         }
     }
-    return Py_BuildValue("KK", ignored, blocked);
+    return Py_BuildValue("KK", (unsigned long long)ignored_signals(), blocked);
 }

@@ -1,178 +1,90 @@
 """A template: a small process that makes children for its owner, which are its owner's children (core/sibling.h).
 
 It is an ordinary child of ours, started by spawn; one for each process that starts children by forkserver. It has one
-thread, keeps nothing but modules, and reads questions from a socket: a header, what the child shall know, and
-descriptors. The next template is made in the same way, so that what it imports can harm nobody (``succeed``).
+thread, keeps nothing but modules, and waits for questions in C. The next template is made in the same way, so that
+what it imports can harm nobody (preload.py).
 """
 
-import array
-import errno
 import gc
 import io
 import os
 import pickle
 import signal
-import socket
 import sys
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from procession import _core
 from procession._memory.domain import domains
 from procession._process import stdlib
 from procession._process.child import begin, leave_report
 from procession._process.preload import preload
-from procession._process.wire import ANSWER, HEADER, LARGEST, PIPED, PROGRESS_BYTES, READY, SUCCESSOR, Order, Received, Succession
+from procession._process.wire import (
+    CHILD,
+    HAS_ENVIRONMENT,
+    HAS_TRACKER,
+    IS_PIPED,
+    IS_TIED,
+    PROGRESS_BYTES,
+    READY,
+    Changes,
+    Received,
+    Succession,
+)
 
 __all__ = ["main"]
 
-FDS = 253  # in one message: unix(7)
-SPACE = socket.CMSG_SPACE(FDS * array.array("i").itemsize)
 
-
-class Question(NamedTuple):
-    """What the owner asks for: a child, or a successor."""
-
-    kind: int
-    slot: int
-    generation: int
-    body: bytes
-    fds: list[int]
-    is_whole: bool  # False: the descriptors did not fit into this process
-
-
-class Template:
-    """The loop, and what differs between a template and its successor."""
-
-    def __init__(self, connection: socket.socket, domain: _core.Domain, parent: int, tied: bool) -> None:
-        self.connection = connection
-        self.domain = domain
-        self.parent = parent
-        self.tied = tied
-
-    def serve(self) -> NoReturn:
-        """Answer until the owner is gone. The main module's own frames are below: a child never returns to them."""
+def serve(domain: _core.Domain, connection: int, parent: int, tied: bool) -> NoReturn:
+    """Make what the owner asks for until it is gone."""
+    while True:
         gc.collect()
         gc.freeze()  # what is here stays: a child's collector need not touch, and so copy, its pages
-        while True:
-            question = self.receive()
-            if question is None:
-                self.domain.leave()
-                os._exit(0)
-            if not question.is_whole:
-                self.answer(question, errno.EMFILE)
-                continue
-            try:
-                pid = _core.sibling(self.domain, question.slot, question.generation)
-            except OSError as error:
-                self.answer(question, error.errno or errno.EINVAL)
-                continue
-            if pid != 0:
-                self.answer(question, 0)
-            elif question.kind == SUCCESSOR:
-                self.succeed(question)
-            else:
-                self.run(question)
+        asked = _core.serve_template(domain, connection)
+        if asked is None:
+            domain.leave()
+            os._exit(0)
+        if asked[0] == CHILD:
+            run(domain, parent, tied, *asked[1:])
+        connection = succeed(domain, parent, tied, *asked[-1])
 
-    def receive(self) -> Question | None:
-        """Read the next question; None if the owner is gone."""
-        body, kind, slot, generation, count = b"", 0, 0, 0, 0
-        fds = array.array("i")
-        whole = True
-        while not body or len(fds) < count:
-            data, rights, flags, _ = self.connection.recvmsg(HEADER.size + LARGEST, SPACE, socket.MSG_CMSG_CLOEXEC)
-            if not data:
-                return None
-            for level, what, carried in rights:
-                if (level, what) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    fds.frombytes(carried[: len(carried) - len(carried) % fds.itemsize])
-            if not body:
-                kind, slot, generation, count = HEADER.unpack_from(data)
-                body = data
-            if flags & socket.MSG_CTRUNC:
-                whole = False
-                count -= FDS  # those that were cut off do not come any more
-        return Question(kind, slot, generation, body, fds.tolist(), whole)
 
-    def answer(self, question: Question, error: int) -> None:
-        """Say what came of it; the descriptors were for the child."""
-        for fd in question.fds:
-            os.close(fd)
+# ---- in a child -----------------------------------------------------------------------------------
+
+
+def run(
+    domain: _core.Domain, parent: int, tied: bool, flags: int, ignored: int, mine: int, body: bytes, fds: list[int]
+) -> NoReturn:
+    """Be the Process that the owner sent."""
+    code = 1
+    at_exit = stdlib.RunAtExit()
+    try:
+        at_exit.begin()
+        if ignored != mine:
+            adopt_signals(ignored, mine)
+        sentinel = begin(domain, parent, tied and bool(flags & IS_TIED))
+        if flags & HAS_TRACKER:
+            stdlib.use_tracker(fds.pop(0))
+        with open(fds.pop(), "rb") if flags & IS_PIPED else io.BytesIO(body) as stream:
+            Received.all[:] = fds
+            if flags & HAS_ENVIRONMENT:
+                adopt_environment(pickle.load(stream))
+            reseed()
+            code = stdlib.run_received(stream, sentinel)
+    except SystemExit as error:  # the main module ended itself while it was imported
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException as error:  # noqa: BLE001 - it did not get as far as run(), whatever it is
+        leave_report(domain, error)
+        sys.excepthook(*sys.exc_info())
+    finally:
         try:
-            self.connection.send(ANSWER.pack(question.slot, question.generation, error))
-        except OSError:
-            pass  # the owner is gone, which the next look at the socket tells
-
-    # ---- in a child ----------------------------------------------------------------------------
-
-    def run(self, question: Question) -> NoReturn:
-        """Run the Process that the owner sent."""
-        code = 1
-        at_exit = stdlib.RunAtExit()
-        try:
-            at_exit.begin()
-            code = self.work(question)
-        except SystemExit as error:  # the main module ended itself while it was imported
-            code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException as error:  # noqa: BLE001 - it did not get as far as run(), whatever it is
-            leave_report(self.domain, error)
-            sys.excepthook(*sys.exc_info())
+            at_exit.end()
+            stdlib.flush_streams()
+            domain.leave()
         finally:
-            try:
-                at_exit.end()
-                stdlib.flush_streams()
-                self.domain.leave()
-            finally:
-                os._exit(code)
-
-    def work(self, question: Question) -> int:
-        """Become what a spawned child would be, then run."""
-        self.connection.close()
-        fds = iter(question.fds)
-        stream: io.BufferedReader | io.BytesIO = io.BytesIO(question.body)
-        if question.kind == PIPED:
-            stream = open(next(fds), "rb")  # noqa: SIM115 - closed below
-        else:
-            stream.seek(HEADER.size)
-        order = Order(*pickle.load(stream))
-        for number in order.streams:
-            fd = next(fds)
-            os.dup2(fd, number)
-            os.close(fd)
-        for number in {0, 1, 2}.difference(order.streams):
-            close_quietly(number)
-        adopt_environment(order.environment)
-        adopt_signals(order.ignored, order.blocked)
-        sentinel = begin(self.domain, self.parent, self.tied and order.tied)
-        if order.has_tracker:
-            stdlib.use_tracker(next(fds))
-        Received.all[:] = fds
-        reseed()
-        with stream:
-            return stdlib.run_received(stream, sentinel)
-
-    # ---- in a successor ------------------------------------------------------------------------
-
-    def succeed(self, question: Question) -> None:
-        """Become a template that has imported more; whatever goes wrong, nobody but this process ends by it."""
-        self.connection.close()
-        connection, progress = question.fds
-        with open(progress, "rb", closefd=False) as file:
-            file.seek(PROGRESS_BYTES)
-            succession: Succession = pickle.load(file)
-        self.connection = socket.socket(fileno=connection)
-        adopt_environment(succession.environment)
-        os.close(begin(self.domain, self.parent, self.tied))
-        preload(self.domain, succession, progress)
-        os.close(progress)
-        gc.collect()
-        gc.freeze()
-        try:
-            self.connection.send(READY)
-        except OSError:
-            pass  # the owner is gone
+            os._exit(code)
 
 
-def adopt_environment(changes: dict[bytes, bytes | None]) -> None:
+def adopt_environment(changes: Changes) -> None:
     """Bring this process's environment to where the owner's is."""
     for name, value in changes.items():
         if value is None:
@@ -181,16 +93,13 @@ def adopt_environment(changes: dict[bytes, bytes | None]) -> None:
             os.environb[name] = value
 
 
-def adopt_signals(ignored: int, blocked: int) -> None:
-    """Ignore and block what the owner ignores and blocks, as a program does that it executes."""
-    mine, _ = _core.dispositions()
-    for number in range(1, 65) if mine != ignored else ():
+def adopt_signals(ignored: int, mine: int) -> None:
+    """Ignore what the owner ignores, as a program does that it executes."""
+    for number in range(1, 65):
         bit = 1 << (number - 1)
         if (mine ^ ignored) & bit:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, signal.SIG_IGN if ignored & bit else default)
-    # A template blocks SIGINT, so that a child gets the Ctrl-C that came while it was made.
-    signal.pthread_sigmask(signal.SIG_SETMASK, {number for number in range(1, 65) if blocked >> (number - 1) & 1})
 
 
 def reseed() -> None:
@@ -200,17 +109,31 @@ def reseed() -> None:
         numpy_random.seed()
 
 
-def close_quietly(fd: int) -> None:
-    """Close one that may be closed already."""
+# ---- in a successor --------------------------------------------------------------------------------
+
+
+def succeed(domain: _core.Domain, parent: int, tied: bool, connection: int, progress: int) -> int:
+    """Become a template that has imported more; whatever goes wrong, nobody but this process ends by it."""
+    os.close(begin(domain, parent, tied))
+    with open(progress, "rb", closefd=False) as file:
+        file.seek(PROGRESS_BYTES)
+        succession: Succession = pickle.load(file)
+    adopt_environment(succession.environment)
+    preload(domain, succession, progress)
+    os.close(progress)
     try:
-        os.close(fd)
+        os.write(connection, READY)
     except OSError:
-        pass
+        pass  # the owner is gone, which the next look at the socket tells
+    return connection
 
 
 def main(connection: int, domain_fd: int, uuid: str, slot: int, generation: int, parent: int, tied: bool) -> NoReturn:
     """Be a template, in a fresh interpreter."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # the owner has closed a stream, whose number no descriptor of a child's may have on its way
+    os.close(null)
     domain = domains.attach(bytes.fromhex(uuid), domain_fd, slot, generation)
     os.close(begin(domain, parent, tied))
-    Template(socket.socket(fileno=connection), domain, parent, tied).serve()
+    serve(domain, connection, parent, tied)

@@ -23,7 +23,19 @@ from procession import _core
 from procession._process import stdlib
 from procession._process.janitor import doorbell
 from procession._process.preload import wanted
-from procession._process.wire import CHILD, HEADER, LARGEST, PIPED, PROGRESS_BYTES, READY, SUCCESSOR, Order, Succession
+from procession._process.wire import (
+    CHILD,
+    HAS_ENVIRONMENT,
+    HEADER,
+    IS_PIPED,
+    LARGEST,
+    PROGRESS_BYTES,
+    READY,
+    SUCCESSOR,
+    Changes,
+    Order,
+    Succession,
+)
 
 __all__ = ["CannotMake", "Template", "Templates", "templates"]
 
@@ -81,18 +93,20 @@ class Template:
         """Does it run, as far as this process knows?"""
         return not self.child.look()
 
-    def changes(self) -> dict[bytes, bytes | None]:
+    def changes(self) -> Changes:
         """What differs by now from the environment that it has."""
         now = stdlib.environment()
         if now == self.environment:
             return {}
-        gone: dict[bytes, bytes | None] = dict.fromkeys(self.environment.keys() - now.keys())
+        gone: Changes = dict.fromkeys(self.environment.keys() - now.keys())
         return gone | {name: value for name, value in now.items() if self.environment.get(name) != value}
 
-    def ask(self, holder: Any, line: tuple[int, int], kind: int, body: bytes, fds: tuple[int, ...]) -> int | None:
+    def ask(self, holder: Any, line: tuple[int, int], kind: int, order: Order, body: bytes = b"") -> int | None:
         """Ask for the process of that line: 0 or an errno; None: it is dead, and there is no such process."""
-        message = HEADER.pack(kind, *line, len(fds)) + body
-        return _core.ask_template(holder, self.domain, *line, self.child, self.socket, message, fds, ANSWER_LIMIT)
+        header = HEADER.pack(kind, *line, len(order.fds), *order[:-1])
+        return _core.ask_template(
+            holder, self.domain, *line, self.child, self.socket, header + body, order.fds, ANSWER_LIMIT
+        )
 
     def close(self) -> None:
         """Let go of it, and so end it; its line too, if it never came to be."""
@@ -117,8 +131,8 @@ class Trial:
         """Have it made by the serving template; False: it was not."""
         body = pickle.dumps(Succession(self.names, stdlib.template_data(), serving.changes(), IMPORT_LIMIT))
         os.pwrite(self.progress, body, PROGRESS_BYTES)
-        line = self.template.line
-        if serving.ask(self.template, line, SUCCESSOR, b"", (self.template.theirs, self.progress)) != 0:
+        order = Order(0, 0, 0, 0, (self.template.theirs, self.progress))
+        if serving.ask(self.template, self.template.line, SUCCESSOR, order) != 0:
             return False
         self.template.started()
         self.template.tried = serving.tried.union(self.names)
@@ -185,31 +199,32 @@ class Templates:
         return works and bool(stdlib.interpreter()) and not stdlib.is_frozen()
 
     def make(
-        self, popen: Any, order: Order, data: memoryview, fds: tuple[int, ...], files: ExitStack
+        self, popen: Any, order: Order, data: memoryview, files: ExitStack
     ) -> tuple[io.RawIOBase, memoryview] | None:
-        """Let a template make the child of `popen`. What does not fit into the question is returned, with the pipe for it.
+        """Let a template make the child of `popen`. What does not fit into the question is returned, with its pipe.
 
         Raises OSError if there can be no such process, CannotMake if there can be none in this way.
         """
         with self._asked():
             for _ in range(2):
                 template = self._alive(popen.domain)
-                head = pickle.dumps(tuple(order._replace(environment=template.changes())))
-                rest: tuple[io.RawIOBase, memoryview] | None = None
-                with ExitStack() as ours:
-                    if len(head) + len(data) <= LARGEST:
-                        kind, body, all_fds = CHILD, b"".join([head, data]), fds
-                    else:
-                        reader, writer = os.pipe()
-                        ours.enter_context(open(reader, "rb", 0))
-                        rest = files.enter_context(open(writer, "wb", 0)), memoryview(head + data)
-                        kind, body, all_fds = PIPED, b"", (reader, *fds)
-                    error = template.ask(popen, popen.procession_slot, kind, body, all_fds)
+                body, flags = bytes(data), order.flags
+                if changes := template.changes():
+                    body, flags = pickle.dumps(changes) + body, flags | HAS_ENVIRONMENT
+                if len(body) <= LARGEST:
+                    rest = None
+                    error = template.ask(popen, popen.procession_slot, CHILD, order._replace(flags=flags), body)
+                else:
+                    reader, writer = os.pipe()
+                    rest = files.enter_context(open(writer, "wb", 0)), memoryview(body)
+                    with open(reader, "rb", 0):
+                        piped = order._replace(flags=flags | IS_PIPED, fds=(*order.fds, reader))
+                        error = template.ask(popen, popen.procession_slot, CHILD, piped)
                 if error == 0:
                     self._tend()
                     return rest
                 self._take_note(template, error)
-        raise OSError(errno.EAGAIN, "the template of this process ended twice while it was to start a child")
+        raise ChildProcessError(errno.ECHILD, "the template of this process ended twice while it was to start a child")
 
     @contextmanager
     def _asked(self) -> Iterator[None]:

@@ -1,11 +1,12 @@
 """What a process and its template say to each other, over a SOCK_SEQPACKET pair that the process makes.
 
-    question: HEADER (kind, slot, generation, number of descriptors), then for
-              CHILD      three pickles: Order, multiprocessing's preparation data, the Process
-              PIPED      nothing: the same three come through the first descriptor, a pipe
-              SUCCESSOR  nothing: a socket of its own, and a file with a Succession behind room for progress
-    answer:   ANSWER (slot, generation, errno or 0); see template_object.c
-    READY:    a successor has imported what it was told, and serves
+A question is a HEADER (core/python/question.h), a body and descriptors:
+
+    CHILD      what differs in the environment if HAS_ENVIRONMENT, multiprocessing's preparation data, the Process:
+               two or three pickles, which are the body, or with IS_PIPED come through a pipe, the last descriptor
+    SUCCESSOR  nothing: a socket of its own, and a file with a Succession behind room for its progress
+
+The answer is read in C. A successor that has imported what it was told says READY through its socket, and serves.
 """
 
 import os
@@ -14,25 +15,27 @@ from typing import Any, NamedTuple
 
 from procession._memory.domain import domains
 
-__all__ = ["ANSWER", "CHILD", "HEADER", "LARGEST", "PIPED", "PROGRESS_BYTES", "READY", "SUCCESSOR", "Order", "Received", "Succession"]
+__all__ = ["CHILD", "HAS_ENVIRONMENT", "HAS_TRACKER", "HEADER", "IS_PIPED", "IS_TIED", "LARGEST", "PROGRESS_BYTES"]
+__all__ += ["READY", "SUCCESSOR", "Changes", "Order", "Received", "Succession"]
 
-CHILD, PIPED, SUCCESSOR = range(3)
-HEADER = struct.Struct("=IIII")
-ANSWER = struct.Struct("=IIi")
+HEADER = struct.Struct("=IIIIIIQQ")
+LARGEST = (64 << 10) - HEADER.size  # bytes of a body
+CHILD, SUCCESSOR = 0, 1
+HAS_TRACKER, IS_TIED, HAS_ENVIRONMENT, IS_PIPED = 1, 2, 4, 8
 READY = b"ready"
 PROGRESS_BYTES = 256  # of the file: the name of the module that is being imported
-LARGEST = 60 << 10  # bytes of a question; a socket takes 200 KiB by default
+
+Changes = dict[bytes, bytes | None]  # of an environment; None: is not there any more
 
 
 class Order(NamedTuple):
-    """What a spawned child would have from exec. The descriptors stand in this order: streams, tracker, passed."""
+    """What a spawned child would have from exec."""
 
-    streams: tuple[int, ...]  # which of 0, 1, 2 are open
-    has_tracker: bool
-    tied: bool  # SIGKILL it when the owner dies
+    streams: int  # bit n: descriptor n, of 0, 1, 2, is open
+    flags: int
     ignored: int  # signals; bit n - 1 for signal n
     blocked: int
-    environment: dict[bytes, bytes | None]  # what differs from the template's; None: is not there
+    fds: tuple[int, ...]  # the streams, the resource tracker's, what the arguments need
 
 
 class Succession(NamedTuple):
@@ -40,7 +43,7 @@ class Succession(NamedTuple):
 
     names: list[str]
     preparation: dict[str, Any]
-    environment: dict[bytes, bytes | None]
+    environment: Changes
     limit: float  # seconds for each module
 
 

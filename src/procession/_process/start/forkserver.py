@@ -9,7 +9,7 @@ from procession._process import stdlib
 from procession._process.popen import Popen
 from procession._process.start.spawn import SpawnPopen, write_all
 from procession._process.templates import CannotMake, templates
-from procession._process.wire import Order, Received
+from procession._process.wire import HAS_TRACKER, IS_TIED, Order, Received
 
 __all__ = ["start_by_forkserver"]
 
@@ -30,11 +30,12 @@ class ForkserverPopen(SpawnPopen):
     def _launch(self, process: Any) -> None:
         data = self._pickle(process)
         tracker = stdlib.tracker_descriptor()
-        streams = tuple(fd for fd in (0, 1, 2) if is_open(fd))
-        passed = (*streams, *([] if tracker is None else [tracker]), *self._passed)
-        order = Order(streams, tracker is not None, self.settings.orphan == "kill", *_core.dispositions(), {})
+        streams = [fd for fd in (0, 1, 2) if is_open(fd)]
+        flags = IS_TIED * (self.settings.orphan == "kill") | HAS_TRACKER * (tracker is not None)
+        fds = (*streams, *([] if tracker is None else [tracker]), *self._passed)
+        order = Order(sum(1 << fd for fd in streams), flags, *_core.dispositions(), fds)
         with ExitStack() as files:
-            rest = templates.make(self, order, data.getbuffer(), passed, files)
+            rest = templates.make(self, order, data.getbuffer(), files)
             if rest is not None:
                 write_all(*rest)
 
