@@ -185,6 +185,14 @@ op_sweep(world *world)
     pn_sweep(world->domain);
 }
 
+/* Before anybody else comes. */
+static void
+sweep_at_once(world *world)
+{
+    pn_sweep(world->domain);
+    world->died_at = pn_now();
+}
+
 /* ---- a sender and a taker let go at the same time ---------------------------------- */
 
 static void
@@ -244,10 +252,19 @@ const scenario buffer_scenarios[] = {
      .operation = op_put_made,
      .cast = {SLEEPING(consume, 0, 0), COMING(produce, 301, 2)},
      RING_RULES},
+    {.name = "buffer: put by its handle, and a sweep",
+     .build = build_for_put,
+     .ready = ready_to_put,
+     .operation = op_put_made,
+     .sampled = true,
+     .at_death = sweep_at_once,
+     .cast = {COMING(consume, 0, 0), COMING(produce, 301, 2)},
+     RING_RULES},
     {.name = "buffer: get, and the drop that frees it",
      .build = build_items,
      .operation = op_get_and_drop,
      .sampled = true,
+     .at_death = sweep_at_once,
      .cast = {COMING(consume, 0, 0), COMING(produce, 301, 2)},
      RING_RULES},
     {.name = "buffer: the drop that frees it",
