@@ -54,7 +54,7 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
-        self.buffer = _core.Buffer(self.domain, 100_000)
+        self.buffer: Any = _core.Buffer(self.domain, 100_000)  # its buffer protocol has no name before 3.12
         self.ended = self.child()
         self.items = [
             None,
