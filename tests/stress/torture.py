@@ -52,7 +52,9 @@ def left_behind(before: Snapshot) -> list[str]:
         used = domain.used()
         left = snapshot().added_since(before)
         left += [f"{used[kind]} bytes of {kind}" for kind in ("payloads", "segments", "reports") if used[kind]]
-        left += [f"line {row}" for row in domain.slots() if row[2] and row[0] != domain.slot and row[3] not in templates()]
+        left += [
+            f"line {row}" for row in domain.slots() if row[2] and row[0] != domain.slot and row[3] not in templates()
+        ]
         left += [f"process {pid} {command_of(pid)}" for pid in strangers()]
         if not left or time.monotonic() > end:
             return left
