@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import holders, ledger, lock, ring, shutdown, spill
+from tests.models import buffers, holders, ledger, lock, ring, shutdown, spill
 from tests.models._engine import Run, perform
 
-MODELS = {"lock": lock, "ledger": ledger, "ring": ring, "spill": spill, "shutdown": shutdown, "holders": holders}
+MODELS = {
+    "lock": lock,
+    "ledger": ledger,
+    "ring": ring,
+    "spill": spill,
+    "shutdown": shutdown,
+    "holders": holders,
+    "buffers": buffers,
+}
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick
 ]
