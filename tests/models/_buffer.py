@@ -35,11 +35,11 @@ class Shared(World[Actor]):
     moves: int = 0
     scan: bool = False
     bits: tuple[bool, ...] = ()
-    rings: tuple[int, int] = (0, 0)  # records that name the object
+    rings: tuple[int, ...] = (0, 0)  # records that name the object
     leases: tuple[int, ...] = ()  # their owners, NOBODY for one to be redelivered
     discarded: bool = False
     domain: int = NOBODY
-    head_locks: tuple[int, int] = (NOBODY, NOBODY)
+    head_locks: tuple[int, ...] = (NOBODY, NOBODY)
     swept: tuple[bool, ...] = ()
 
 

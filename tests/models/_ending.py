@@ -129,7 +129,7 @@ class Ending(Leases):
 
     # pn_sweep: the leases of a dead process
 
-    def at_watch(self, w: Queue, p: Worker) -> None | tuple[()]:
+    def at_watch(self, w: Queue, p: Worker) -> tuple[()] | None:
         for i, other in enumerate(w.processes, 1):
             if other.pc == "dead" and not other.swept and not w.domain:
                 w.domain, p.dead = self.me(w, p), i

@@ -1,6 +1,6 @@
 """The life of a buffer that is counted by `puts` and `takes`: sent, taken, leased, acknowledged, dropped, swept.
 
-The steps are in `_counted.py`. Held against: the object freed while a record, a lease or a holder names it; and left over when nothing does,
+The steps are in `_counted.py` and `_collecting.py`. Held against: the object freed while a record, a lease or a holder names it; and left over when nothing does,
 after the sweep of the dead.
 """
 

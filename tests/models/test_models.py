@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, holders, leases, ledger, lock, ring, shutdown, spill
+from tests.models import buffers, cells, holders, leases, ledger, lock, ring, shutdown, spill
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -15,6 +15,7 @@ MODELS = {
     "shutdown": shutdown,
     "holders": holders,
     "buffers": buffers,
+    "cells": cells,
     "leases": leases,
 }
 QUICK = [
