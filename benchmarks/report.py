@@ -14,7 +14,7 @@ EXPLANATION = """\
 Written by `make bench ARGS=--write`. A figure is the median (and the range) of the rounds; a ratio is the median of
 the rounds' ratios, more is better. SHORT: below what is claimed."""
 
-PACKAGES = ("procession", "faster-fifo", "pyzmq")
+PACKAGES = ("procession", "faster-fifo", "iceoryx2", "numpy", "pyzmq")
 
 
 def machine() -> dict[str, str]:
