@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,9 +29,12 @@ class Memory(NamedTuple):
         return max(self.at) > self.at[0] + TOLERATED
 
 
-def copied(_array: Any = np.ones(SIZE, np.uint8)) -> Any:
+ARRAY = np.ones(SIZE, np.uint8)
+
+
+def copied() -> Any:
     """The same array each time: the queue copies it."""
-    return _array
+    return ARRAY
 
 
 def made() -> Any:
@@ -73,7 +77,11 @@ def consume(queue: Any, count: int) -> Part:
 
 def spans(count: int) -> list[tuple[int, int]]:
     marks = [0, *(int(mark * count) for mark in MARKS)]
-    return list(zip(marks, marks[1:], strict=False))
+    return list(pairwise(marks))
+
+
+def print_row(who: str, values: list[str], verdict: str) -> None:
+    print(f"    {who:30} {' '.join(f'{value:>9}' for value in values)} {verdict}".rstrip(), flush=True)
 
 
 def run(count: int) -> bool:
@@ -83,9 +91,8 @@ def run(count: int) -> bool:
         queue = procession.Queue(WAITING)
         outcome = perform([partial(produce, queue, make, count), partial(consume, queue, count)])
         print(f"\n{NAME}: {count:,} arrays of {SIZE >> 10} KiB, {title}, {count / outcome.seconds:,.0f} a second [MiB]")
-        print(f"    {'':28} {' '.join(f'{f"at {mark:.0%}":>9}' for mark in MARKS)}")
+        print_row("", [f"at {mark:.0%}" for mark in MARKS], "")
         for memory in (memory for part in outcome.returned for memory in part):
-            grew = "GREW" if memory.grew() else ""
-            print(f"    {memory.who:28} {' '.join(f'{at / (1 << 20):9.1f}' for at in memory.at)} {grew}".rstrip(), flush=True)
+            print_row(memory.who, [f"{at / (1 << 20):.1f}" for at in memory.at], "GREW" if memory.grew() else "")
             flat = flat and not memory.grew()
     return flat

@@ -1,6 +1,6 @@
 """iceoryx2 as its documentation says to use it: samples loaned from the publisher's memory, and a listener to sleep on.
 
-Nothing may be dropped: no overflow, and a publisher that waits for room. A subscriber that finds nothing gives its CPU away
+Nothing may be dropped: no overflow, a publisher that waits for room, and sends again what it has given up. A subscriber that finds nothing gives its CPU away
 (the tight loop was slower on few CPUs) or, with events, sleeps in the listener. Its nodes do not survive a fork: each
 process makes its own.
 """
@@ -10,7 +10,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import iceoryx2
 import numpy as np
@@ -20,22 +20,23 @@ from benchmarks.team import PATIENCE
 iceoryx2.set_log_level(iceoryx2.LogLevel.Error)
 
 BUFFER = 8  # samples that wait; 2 to 128 made no difference
+EndT = TypeVar("EndT")
 _numbers = itertools.count()
 
 
 class Service:
-    """A publish-subscribe service with one publisher and one subscriber."""
+    """A publish-subscribe service with one publisher and one subscriber; it ends with the processes that have opened it."""
 
     def __init__(self, payload: Any, borrowed: int = 2) -> None:
         self.name = f"bench/{os.getpid()}/{next(_numbers)}"
         self.payload = payload
         self.borrowed = borrowed
+        self.ends: list[Any] = []  # of this process, as long as it lives
 
-    def __enter__(self) -> "Service":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Services end with the processes that have opened them."""
+    def keep(self, end: EndT) -> EndT:
+        """What a publisher has sent goes with it."""
+        self.ends.append(end)
+        return end
 
     def builder(self) -> Any:
         node = iceoryx2.NodeBuilder.new().create(iceoryx2.ServiceType.Ipc)
@@ -107,10 +108,10 @@ class Loans(Service):
         self.view = view
 
     def put_end(self) -> "LoansOut":
-        return LoansOut(self)
+        return self.keep(LoansOut(self))
 
     def get_end(self, _consumer: int, /) -> "LoansIn":
-        return LoansIn(self)
+        return self.keep(LoansIn(self))
 
 
 class LoansOut:
@@ -120,9 +121,11 @@ class LoansOut:
         loan, size, view = self.publisher.loan_slice_uninit, loans.size, loans.view
 
         def put(_item: object) -> None:
-            sample = loan(size)
-            view(sample, size)
-            sample.assume_init().send()
+            delivered = 0
+            while not delivered:  # when a subscriber does not run for a while, the publisher gives up
+                sample = loan(size)
+                view(sample, size)
+                delivered = sample.assume_init().send()
 
         self.put = put
 
@@ -152,10 +155,10 @@ class Numbers(Service):
         return self.builder().event().open_or_create()
 
     def put_end(self) -> "NumbersOut":
-        return NumbersOut(self)
+        return self.keep(NumbersOut(self))
 
     def get_end(self, _consumer: int, /) -> "NumbersIn":
-        return NumbersIn(self)
+        return self.keep(NumbersIn(self))
 
 
 class NumbersOut:
@@ -166,7 +169,8 @@ class NumbersOut:
         send_copy, notify, number = self.publisher.send_copy, self.notifier.notify, ctypes.c_int64
 
         def put(item: int) -> None:
-            send_copy(number(item))
+            while not send_copy(number(item)):
+                pass
             notify()
 
         self.put = put

@@ -3,11 +3,12 @@
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from benchmarks.iceoryx import Numbers
-from benchmarks.peers import CHANNELS, FASTER_FIFO, ICEORYX2, MP_QUEUE, MP_SIMPLE_QUEUE, OURS
+from benchmarks.peers import CHANNELS, FASTER_FIFO, ICEORYX2, MP_QUEUE, MP_SIMPLE_QUEUE, OURS, Opener
 from benchmarks.runner import Case, Claim, Ratio, Sample
 from benchmarks.team import Part, perform
 
@@ -35,7 +36,7 @@ def answer(there: Any, back: Any, count: int) -> Part:
         put(get())
 
 
-OPENERS = CHANNELS | {ICEORYX2: lambda _consumers: Numbers()}
+OPENERS: dict[str, Opener] = CHANNELS | {ICEORYX2: lambda _consumers: nullcontext(Numbers())}
 
 
 def round_trips(peer: str) -> Callable[[int], Sample]:
