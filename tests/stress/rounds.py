@@ -17,6 +17,7 @@ from typing import Any
 
 import procession
 from procession._memory.domain import domains
+from tests.leaks import templates
 from tests.stress import broken, workers
 from tests.stress.ledger import ASLEEP, AWAKE, Ledger, Line, LockCell
 from tests.stress.looks import children_of, command_of, look_at, state_of
@@ -28,7 +29,7 @@ __all__ = ["END", "Round"]
 STUCK = 3.0  # seconds
 SAMPLE_LIMIT = 0.1  # of the time between two looks no more is counted: the driver itself may have had no CPU
 END = 60.0  # seconds; who has not ended by then never will
-SPAWN_SHARE = 0.12  # of the starts, if both methods are asked for
+SHARES = {"fork": 0.58, "spawn": 0.12, "forkserver": 0.3}  # of the starts, if several methods are asked for
 LOOK = 0.02  # seconds
 # Who was ending already when it was killed may have finished; and the machine may have been short of memory just then.
 EXPECTED_OF_KILLED = {"killed", "signalled", "out_of_memory", "finished"}
@@ -226,9 +227,7 @@ class Round:
     # -- seats
 
     def method(self) -> str:
-        if len(self.methods) == 1:
-            return self.methods[0]
-        return "spawn" if self.rng.random() < SPAWN_SHARE else "fork"
+        return self.rng.choices(self.methods, [SHARES[method] for method in self.methods])[0]
 
     def line_of(self, seat: Seat) -> Line:
         return self.ledger.line(seat.lines[-1])
@@ -329,6 +328,8 @@ class Round:
         how = rng.random()
         if how < 0.03:
             self.kill_guardian()
+        elif how < 0.05:
+            self.kill_template()
         elif how < 0.15:
             seat = rng.choice(victims)
             self.kill(seat)
@@ -352,6 +353,13 @@ class Round:
                 kill(pid)
                 self.tally.kills["guardian"] += 1
                 self.kills_left -= 1
+
+    def kill_template(self) -> None:
+        """Nobody but the next start has to do with it."""
+        for pid in self.rng.sample(sorted(templates()), min(1, len(templates()))):
+            kill(pid)
+            self.tally.kills["template"] += 1
+            self.kills_left -= 1
 
     def stop(self, seat: Seat) -> None:
         rng, process = self.rng, seat.process
@@ -469,10 +477,10 @@ class Round:
         tally.entries += sum(lock.cell.entries for lock in self.locks)
 
     def grandchildren(self) -> Iterator[int]:
-        """Yield the processes of the domain that are neither this one nor its guardian."""
+        """Yield the processes of the domain that are neither this one nor a template."""
         domain = domains.current()
         for index, _, state, pid, *_ in domain.slots():
-            if state and index != domain.slot and pid:
+            if state and index != domain.slot and pid and pid not in templates():
                 yield pid
 
     def clear(self) -> None:
