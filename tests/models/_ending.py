@@ -93,39 +93,53 @@ class Ending(Leases):
 
     # pn_ring_join
 
+    def at_join(self, w: Queue, p: Worker) -> None:
+        p.seen = w.acks
+        p.pc = "join_mark"
+
+    def at_join_mark(self, w: Queue, p: Worker) -> None:
+        w.done = True
+        p.pc = "join_enter"
+
     def at_join_enter(self, w: Queue, p: Worker) -> Iterable[Queue] | None:
+        """Under head_lock every ack is whole, or begins after it and finds the mark."""
+        if "join lock" in self.without:
+            p.pc = "join_look"
+            return None
         return self.enter(w, p, "join_look")
 
     def at_join_look(self, w: Queue, p: Worker) -> None:
-        """Under head_lock, so that every ack is whole before it or begins after it."""
-        if self.unfinished(w) == 0:
-            p.pc = "join_over"
+        over = self.unfinished(w) == 0
+        if "join lock" in self.without:
+            p.pc = "join_over" if over else "join_sleeper"
         else:
-            w.done, p.seen = True, w.acks
-            p.pc = "join_leave"
+            p.pc = "join_leave_over" if over else "join_leave"
 
     def at_join_leave(self, w: Queue, p: Worker) -> None:
         w.head_lock = 0
         p.pc = "join_sleeper"
 
     def at_join_sleeper(self, w: Queue, p: Worker) -> None:
-        self.go(p, "join_acks" if w.done else "join_enter")
+        self.go(p, "join_acks" if w.done else "join")
 
     def at_join_acks(self, w: Queue, p: Worker) -> None:
         same = w.acks == p.seen or "watch acks" in self.without
-        self.go(p, "join_asleep" if same else "join_enter")
+        self.go(p, "join_asleep" if same else "join")
+
+    def at_join_leave_over(self, w: Queue, p: Worker) -> None:
+        w.head_lock = 0
+        p.pc = "join_over"
 
     def at_join_over(self, w: Queue, p: Worker) -> None:
         """The kernel, for a dead acker, has woken one only: that one wakes the rest."""
         if "chain" not in self.without:
             self.wake_joiners(w)
-        w.head_lock = 0
-        p.pc = "done"
+        self.go(p, "done")
 
     def wake_joiners(self, w: Queue) -> None:
         for p in w.processes:
             if p.pc in {"join_acks", "join_asleep"}:
-                self.go(p, "join_enter")
+                self.go(p, "join")
 
     # pn_sweep: the leases of a dead process
 
@@ -143,21 +157,26 @@ class Ending(Leases):
             return None
         return self.enter(w, p, "sweep")
 
+    def theirs(self, w: Queue, p: Worker) -> Lease | None:
+        mine = [lease for lease in self.valid(w) if lease.owner == p.dead and not lease.left]
+        return next(iter(mine), None)
+
     def at_sweep(self, w: Queue, p: Worker) -> None:
-        """One store for each lease."""
-        clean = w.processes[p.dead - 1].clean and "clean" not in self.without
-        theirs = [lease for lease in self.valid(w) if lease.owner == p.dead and not lease.left]
-        if not theirs:
-            p.pc = "sweep_orphans"
-        elif clean:
-            self.replace(w, theirs[0], theirs[0]._replace(left=True))
-        elif theirs[0].deliveries >= self.max_deliveries:
-            p.target, p.pending = theirs[0].pos, "done"
+        """set_aside, then the first store of give_up: `orphans`, before the leases that wait."""
+        lease = self.theirs(w, p)
+        if lease is None:
+            p.pc = "sweep_leave"
+        elif w.processes[p.dead - 1].clean and "clean" not in self.without:
+            self.replace(w, lease, lease._replace(left=True))
+        elif lease.deliveries >= self.max_deliveries:
+            p.target, p.pending = lease.pos, "done"
             w.acks += 1
             p.pc = "sweep_bury"
         else:
-            self.replace(w, theirs[0], theirs[0]._replace(owner=NOBODY))
-            p.changed = True
+            p.pending = "not_empty" if "pending in sweep" not in self.without else ""
+            if "orphans first" not in self.without:
+                w.orphans = True
+            p.pc = "sweep_give"
 
     def at_sweep_bury(self, w: Queue, p: Worker) -> None:
         """A dead letter: not unfinished from this store on."""
@@ -167,15 +186,14 @@ class Ending(Leases):
         if "wake for dead letters" in self.without:
             p.pending, p.pc = "", "sweep"
 
-    def at_sweep_orphans(self, w: Queue, p: Worker) -> None:
-        """Whatever waits, also what a sweep that was killed has left."""
-        waits = any(lease.owner == NOBODY for lease in self.valid(w))
-        found = waits if "any orphan" not in self.without else p.changed
-        p.changed = False
-        if found:
-            p.pending = "not_empty" if "pending in sweep" not in self.without else ""
-            w.orphans = True
-        p.pc = "sweep_wake" if found else "sweep_leave"
+    def at_sweep_give(self, w: Queue, p: Worker) -> None:
+        """give_up: one store for each lease."""
+        lease = self.theirs(w, p)
+        if lease is not None:
+            self.replace(w, lease, lease._replace(owner=NOBODY))
+            return
+        w.orphans = w.orphans or "orphans first" in self.without
+        p.pc = "sweep_wake"
 
     def at_sweep_wake(self, w: Queue, p: Worker) -> None:
         p.pc = "sweep_clear" if w.not_empty else "sweep_leave"
@@ -210,7 +228,7 @@ class Ending(Leases):
             w.head_lock, w.head_died = 0, True
         w.lead_get = 0 if w.lead_get == me else w.lead_get
         w.domain = 0 if w.domain == me else w.domain
-        p.then, p.leading, p.changed = "", False, False
+        p.then, p.leading = "", False
         p.todo = p.written = p.seen = p.dead = 0
         p.hand = ()
         p.target = -1
@@ -220,7 +238,7 @@ class Ending(Leases):
         """handle_futex_death: a pending word without an owner; one sleeper is woken."""
         words = {"not_empty": {"waitv_tail", "waitv_orphans", "asleep"}, "done": {"join_acks", "join_asleep"}}
         queued = words[p.pending]
-        first = {"not_empty": "enter", "done": "join_enter"}[p.pending]
+        first = {"not_empty": "enter", "done": "join"}[p.pending]
         for now, me, _ in self.wake_one(w, p, lambda q: q.pc in queued, lambda q: self.go(q, first)):
             me.pending, me.pc = "", "dead"
             yield now

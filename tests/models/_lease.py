@@ -33,7 +33,6 @@ class Worker(Process):
     pending: str = ""  # what list_op_pending names
     seen: int = 0  # the word that the futex call was told
     dead: int = 0  # whom a janitor sweeps
-    changed: bool = False  # it has found a lease of that process
     clean: bool = False  # it ended, and was not killed
     swept: bool = False
 

@@ -4,10 +4,10 @@ Robust locks are one step here. Every record has size 1, so a position is an ite
 it is made of. A label is a place in the C code; the function it stands in is named at each group.
 
 Safeguards that can be taken out: *void repair* (whoever enters head_lock after a death ends the void leases), *all repair* (the sweep does so too),
-*one store* (of owner and deliveries), *lease first* (before the take), *any orphan* (a sweep sets `orphans` also for what one before it has done),
+*one store* (of owner and deliveries), *lease first* (before the take), *orphans first* (a sweep sets `orphans` before the leases),
 *sweep lock* (head_lock), *watch orphans* (the leader sleeps on it as well), *look at orphans* (he looks at it when he has announced himself), *pending in
 sweep*, *own first* (task_done ends a lease of its own process), *prepaid_to* (an ordinal; without it a count), *pending in ack*, *watch acks* (a joiner sleeps on two
-words), *acks first* (that word changes before the lease ends), *chain* (a joiner that goes wakes the others), *clean* (what a consumer left that ended is not
+words), *acks first* (that word changes before the lease ends), *join lock* (he looks under head_lock), *chain* (a joiner that goes wakes the others), *clean* (what a consumer left that ended is not
 delivered again), *wake for dead letters*.
 """
 
@@ -23,7 +23,7 @@ FIRST = {
     "leaver": "enter",
     "acker": "done_enter",
     "producer": "put",
-    "joiner": "join_enter",
+    "joiner": "join",
     "janitor": "watch",
 }
 
@@ -126,7 +126,12 @@ class Leases(Model[Queue, Worker]):
         if void:
             self.replace(w, void[0])
         else:
-            p.pc, p.then = p.then, ""
+            p.pc = "repair_orphans"
+
+    def at_repair_orphans(self, w: Queue, p: Worker) -> None:
+        """A sweep that was killed set it before the leases: then there may be none."""
+        w.orphans = any(lease.owner == NOBODY for lease in self.valid(w))
+        p.pc, p.then = p.then, ""
 
     # get_locked
 
@@ -247,7 +252,7 @@ class Leases(Model[Queue, Worker]):
 
     def go(self, p: Worker, pc: str) -> None:
         p.pc = pc
-        p.seen = 0 if pc in {"enter", "join_enter"} else p.seen
+        p.seen = 0 if pc in {"enter", "join", "done"} else p.seen
 
     def at_waitv_sleeper(self, w: Queue, p: Worker) -> None:
         """futex_waitv queues at one word after the other; a wake at one of them counts at once."""
