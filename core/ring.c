@@ -15,6 +15,38 @@
 #define SHRINK_FROM (UINT64_C(4) << 20)   /* an empty queue gives such a segment back */
 #define JUMP_ROOM sizeof(pn_record)       /* always kept for the JUMP */
 
+/* ---- names ---------------------------------------------------------------- */
+
+typedef void (*count_names)(pn_domain *domain, const pn_record *record);
+
+static void
+for_each_record(pn_domain *domain, const char *bytes, uint64_t length, count_names count)
+{
+    for (uint64_t at = 0; at < length;) {
+        const pn_record *record = (const pn_record *)(bytes + at);
+        count(domain, record);
+        at += pn_record_size(record);
+    }
+}
+
+void
+pn_record_count_puts(pn_domain *domain, const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        pn_object_count_put(domain, handles->offset[i]);
+    }
+}
+
+void
+pn_record_count_takes(pn_domain *domain, const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        pn_object_count_take(domain, handles->offset[i]);
+    }
+}
+
 /* ---- putting -------------------------------------------------------------- */
 
 /* pn_ring_within_limits under tail_lock, where a look at the consumers' end is needed only when what
@@ -88,6 +120,9 @@ pn_ring_put_locked(pn_ring *ring, const pn_batch *batch, bool may_shrink)
     memcpy(ring->put.bytes + at, batch->bytes, batch->length);
     uint64_t end = tail + pad + batch->length;
     if (batch->handles) {
+        /* Nothing can refuse the put from here on. A death before the commit leaves `puts`
+         * ahead for good (object.h). */
+        for_each_record(ring->domain, batch->bytes, batch->length, pn_record_count_puts);
         atomic_store_explicit(&cell->last_handles, end, memory_order_relaxed);
     }
     write_mark(cell->tail_mark, tail, end, batch->count, batch->weight);
@@ -225,22 +260,10 @@ pn_sink_reserve(pn_sink *sink, uint64_t more)
 void
 pn_ring_answer_for(pn_domain *domain, const pn_record *record)
 {
-    const pn_handles *handles = handles_of(record);
+    const pn_handles *handles = pn_record_handles(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
         pn_object_retain(domain, handles->offset[i]);
     }
-    const pn_block_ref *ref = block_of(record);
-    if (ref != NULL) {
-        atomic_store(&pn_block_at(domain, ref->offset)->owner, /* [answer] */
-                     pn_owner_word(domain->slot, domain->generation));
-    }
-}
-
-static uint64_t
-weight_of(const pn_record *record)
-{
-    const pn_block_ref *ref = block_of(record);
-    return pn_record_size(record) + (ref != NULL ? ref->length : 0);
 }
 
 /* Tail changes with each put, so a look at it takes the line from the CPU of a producer that
@@ -290,8 +313,9 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
         enter_segment(ring, &ring->get, number_of(head));
     }
     uint64_t tail = has_seen(ring, head) ? last_look(ring) : look_at_tail(ring);
-    uint64_t at = head, count = 0, bytes = 0;
+    uint64_t at = head, count = 0, bytes = 0, before = sink->used, bare_end = before;
     uint64_t taken = leased ? valid_mark(cell->head_mark, head)->count : 0;
+    bool has_names = false;
     while (count < sink->limit && sink->used < PN_TAKE_BYTES) {
         if (at == tail) {
             tail = look_at_tail(ring);
@@ -321,7 +345,8 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
                 }
                 break;
             }
-            if (leased && !pn_lease_take(ring, record, taken + count)) {
+            bool bare = !leased || !pn_lease_is_needed(ring, taken + count);
+            if (!bare && !pn_lease_take(ring, record, taken + count)) {
                 if (count == 0) {
                     sink->needs = size;
                     return PN_NEED_LEASES;
@@ -330,11 +355,13 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
             }
             if (record->flags != 0) {
                 pn_ring_answer_for(ring->domain, record);
+                has_names = true;
             }
             memcpy(sink->bytes + sink->used, record, size);
             sink->used += size;
+            bare_end = bare ? sink->used : bare_end;
             count++;
-            bytes += weight_of(record);
+            bytes += pn_record_weight(record);
         }
         at += size;
     }
@@ -343,6 +370,11 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     }
     write_mark(cell->head_mark, head, at, count, bytes);
     commit(&cell->head, at, &cell->not_full);
+    if (has_names) { /* a death before it: `takes` stays behind for good (object.h) */
+        /* A record that has a lease is named by that: the ack counts. */
+        for_each_record(ring->domain, sink->bytes + before, bare_end - before,
+                        pn_record_count_takes);
+    }
     sink->count += count;
     sink->id = taken;
     sink->deliveries = 1;

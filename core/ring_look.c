@@ -119,30 +119,30 @@ pn_ring_open(pn_ring *ring, pn_domain *domain, uint64_t offset)
     ring->put.number = ring->get.number = UINT64_MAX;
 }
 
-typedef bool (*record_test)(const pn_record *record, uint64_t wanted);
-
-bool
-pn_ring_record_names(const pn_record *record, uint64_t wanted)
+/* From `at` to `tail`: true if the visitor ended it. */
+static bool
+walk_records(pn_ring *ring, uint64_t at, uint64_t tail, pn_record_visit visit, void *context)
 {
-    const pn_handles *handles = handles_of(record);
-    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
-        if (handles->offset[i] == wanted) {
+    while (at != tail) {
+        if (number_of(at) != ring->get.number) {
+            enter_segment(ring, &ring->get, number_of(at));
+        }
+        const pn_record *record = (const pn_record *)(ring->get.bytes + (at & ring->get.mask));
+        if (record->kind == PN_RECORD_JUMP) {
+            at = (uint64_t)record->value << NUMBER_SHIFT;
+            continue;
+        }
+        if (visit(ring->domain, ring->offset, record, context)) {
             return true;
         }
+        at += pn_record_size(record);
     }
     return false;
 }
 
+/* With both of its locks; false as pn_ring_walk_all. */
 static bool
-record_names_block(const pn_record *record, uint64_t wanted)
-{
-    const pn_block_ref *ref = block_of(record);
-    return ref != NULL && ref->offset == wanted;
-}
-
-/* Walk the records that wait in a ring, with both of its locks held. */
-static pn_named
-walk(pn_domain *domain, uint64_t offset, record_test test, uint64_t wanted)
+walk(pn_domain *domain, uint64_t offset, pn_record_visit visit, void *context)
 {
     pn_ring ring;
     pn_ring_open(&ring, domain, offset);
@@ -150,68 +150,67 @@ walk(pn_domain *domain, uint64_t offset, record_test test, uint64_t wanted)
     int64_t until = pn_now() + LOOK_NS;
     pn_status status = pn_head_wait(&ring, until);
     if (status != PN_OK) {
-        return PN_NAMED_UNKNOWN;
+        return false;
     }
     status = pn_lock_wait(&cell->tail_lock, until, pn_slot_owner_alive, domain);
     if (status != PN_OK && status != PN_OWNER_DIED) {
         pn_lock_release(&cell->head_lock);
-        return PN_NAMED_UNKNOWN;
+        return false;
     }
-    uint64_t at = atomic_load(&cell->head), tail = atomic_load(&cell->tail);
-    pn_named named = PN_NAMED_NO;
-    if (cell->leases.kept && test == pn_ring_record_names && pn_lease_names_object(&ring, wanted)) {
-        named = PN_NAMED_YES;
-    }
-    while (at != tail && named == PN_NAMED_NO) {
-        if (number_of(at) != ring.get.number) {
-            enter_segment(&ring, &ring.get, number_of(at));
-        }
-        const pn_record *record = (const pn_record *)(ring.get.bytes + (at & ring.get.mask));
-        if (record->kind == PN_RECORD_JUMP) {
-            at = (uint64_t)record->value << NUMBER_SHIFT;
-        } else {
-            named = test(record, wanted) ? PN_NAMED_YES : PN_NAMED_NO;
-            at += pn_record_size(record);
-        }
-    }
+    bool ended =
+        walk_records(&ring, atomic_load(&cell->head), atomic_load(&cell->tail), visit, context) ||
+        (cell->leases.kept && pn_lease_visit(&ring, visit, context));
     pn_lock_release(&cell->tail_lock);
     pn_lock_release(&cell->head_lock);
-    return named;
+    return !ended;
+}
+
+/* Can a record in it name an object? */
+static bool
+may_name_objects(pn_ring_cell *cell)
+{
+    uint64_t last = atomic_load(&cell->last_handles), head = atomic_load(&cell->head);
+    bool all_taken = number_of(last) == number_of(head) && head >= last;
+    return last != 0 && !(all_taken && !cell->leases.kept);
 }
 
 bool
-pn_ring_any_names_object(pn_domain *domain, uint64_t wanted)
+pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
 {
-    pn_block *block;
-    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
-         at = pn_heap_next(domain, at, &block)) {
-        if (pn_block_kind_of(atomic_load(&block->state)) != PN_BLOCK_SLAB_LARGE) {
-            continue;
+    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, 0); at != 0;
+         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, at)) {
+        if (may_name_objects(pn_at(domain, at)) && !walk(domain, at, visit, context)) {
+            return false;
         }
-        pn_slab *slab = pn_at(domain, at);
-        for (uint32_t i = 0; i < slab->cells; i++) {
-            if (!(atomic_load(&slab->used[i / 64]) >> i % 64 & 1)) {
-                continue;
-            }
-            uint64_t offset = pn_slab_cell(at, slab, i);
-            pn_ring_cell *cell = pn_at(domain, offset);
-            uint64_t last = atomic_load(&cell->last_handles);
-            if (offset == wanted) {
-                continue; /* a queue in itself: only who has it could take it out */
-            }
-            bool never = last == 0 || (number_of(last) == number_of(atomic_load(&cell->head)) &&
-                                       atomic_load(&cell->head) >= last && !cell->leases.kept);
-            if (!never && walk(domain, offset, pn_ring_record_names, wanted) != PN_NAMED_NO) {
-                return true;
-            }
+    }
+    return true;
+}
+
+static bool
+names_wanted(pn_domain *domain, uint64_t ring, const pn_record *record, void *context)
+{
+    uint64_t wanted = *(const uint64_t *)context;
+    const pn_handles *handles = pn_record_handles(record);
+    (void)domain;
+    /* A queue in itself: only who has it could take it out. */
+    for (uint32_t i = 0; handles != NULL && ring != wanted && i < handles->count; i++) {
+        if (handles->offset[i] == wanted) {
+            return true;
         }
     }
     return false;
 }
 
-static bool
-segment_is_live(pn_ring_cell *cell, uint64_t block)
+bool
+pn_ring_any_names_object(pn_domain *domain, uint64_t wanted)
 {
+    return !pn_ring_walk_all(domain, names_wanted, &wanted);
+}
+
+bool
+pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block)
+{
+    pn_ring_cell *cell = pn_at(domain, ring);
     uint64_t number = number_of(atomic_load(&cell->head));
     uint64_t last = number_of(atomic_load(&cell->tail));
     for (;;) {
@@ -219,38 +218,46 @@ segment_is_live(pn_ring_cell *cell, uint64_t block)
             return true;
         }
         if (number == last) {
-            return false;
+            return pn_lease_names_block(domain, ring, block);
         }
         number = (number + 1) & NUMBER_MASK;
     }
 }
 
-pn_named
-pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block)
+static bool
+give_up(pn_domain *domain, uint64_t ring, const pn_record *record, void *context)
 {
-    if (!pn_object_valid(domain, ring)) {
-        return PN_NAMED_NO;
+    pn_collect_list *named = context;
+    const pn_handles *handles = pn_record_handles(record);
+    (void)ring;
+    pn_record_count_takes(domain, record);
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        pn_collect_later(named, handles->offset[i]);
     }
-    if (segment_is_live(pn_at(domain, ring), block) || pn_lease_names_block(domain, ring, block)) {
-        return PN_NAMED_YES;
-    }
-    return walk(domain, ring, record_names_block, block);
+    return false;
 }
 
 void
-pn_ring_discard(pn_domain *domain, uint64_t ring)
+pn_ring_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named)
 {
-    /* Empty first: if we die before the cell is freed, nobody may walk its freed blocks. */
-    pn_ring_cell *cell = pn_at(domain, ring);
-    pn_lease_discard(domain, ring);
-    atomic_store(&cell->head, atomic_load(&cell->tail));
+    pn_ring ring;
+    pn_ring_open(&ring, domain, offset);
+    pn_ring_cell *cell = ring.cell;
+    uint64_t head = atomic_load(&cell->head), tail = atomic_load(&cell->tail);
+    bool may_name = may_name_objects(cell);
+    pn_lease_discard(&ring, give_up, named); /* before head: it says which are void */
+    /* Empty first: if we die before the cell is freed, nobody may walk its freed blocks, and
+     * `takes` of what the records named must not grow while they still name it. */
+    atomic_store(&cell->head, tail);
     atomic_store(&cell->last_handles, 0);
+    if (may_name) {
+        walk_records(&ring, head, tail, give_up, named);
+    }
     pn_block *block;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
          at = pn_heap_next(domain, at, &block)) {
-        uint32_t kind = pn_block_kind_of(atomic_load(&block->state));
-        if ((kind == PN_BLOCK_SEGMENT || kind == PN_BLOCK_PAYLOAD) &&
-            atomic_load(&block->queue) == ring) {
+        if (pn_block_kind_of(atomic_load(&block->state)) == PN_BLOCK_SEGMENT &&
+            atomic_load(&block->queue) == offset) {
             pn_heap_free_locked(domain, at);
         }
     }

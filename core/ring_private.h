@@ -83,26 +83,6 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
     pn_pending_clear(self);
 }
 
-static inline const pn_handles *
-handles_of(const pn_record *record)
-{
-    return record->flags & PN_RECORD_HANDLES ? (const pn_handles *)(record + 1) : NULL;
-}
-
-static inline const pn_block_ref *
-block_of(const pn_record *record)
-{
-    if (!(record->flags & PN_RECORD_BLOCK)) {
-        return NULL;
-    }
-    const pn_handles *handles = handles_of(record);
-    const char *at = (const char *)(record + 1);
-    if (handles != NULL) {
-        at += sizeof(*handles) + handles->count * sizeof(uint64_t);
-    }
-    return (const pn_block_ref *)at;
-}
-
 /* Read the totals at an end from outside its lock. */
 void pn_ring_read_totals(pn_word64 *position, pn_mark marks[2], uint64_t *count, uint64_t *bytes);
 /* May the batch join what waits just now? */
@@ -119,7 +99,6 @@ pn_ring_is_bounded(pn_ring_cell *cell)
 bool pn_sink_reserve(pn_sink *sink, uint64_t more);
 /* Before the take: from here on this process answers for what the record names. */
 void pn_ring_answer_for(pn_domain *domain, const pn_record *record);
-bool pn_ring_record_names(const pn_record *record, uint64_t object);
 
 /* With tail_lock held; leaves it held. */
 pn_status pn_ring_put_locked(pn_ring *ring, const pn_batch *batch, bool may_shrink);

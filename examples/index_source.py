@@ -1,15 +1,14 @@
 """Count the names in the standard library's sources with processes, and kill them meanwhile if you like.
 
-    lister --jobs--> consumers --counts--> merger --result--> this process
-      |                  |                   |                     |
-      +---"listed"-------+------"took"-------+------"done"--news---+
+    lister --jobs--> consumers --counts--> merger --news, result--> this process
 
-The lister names every file. Each consumer takes a file from `jobs`, says in the `news` that it took it, and puts the
-file's names into `counts`. The merger adds them up and says in the news which file is done.
+The lister names every file. Each consumer takes a file from `jobs`, puts the file's names into `counts`, and only then
+says `jobs.task_done()`. The merger adds them up.
 
-What a kill costs: the file that the consumer had in hand, nothing else. So this process remembers which files are
-not done. When no more news comes, it hands out again those that no living consumer took. A file that was handed
-out twice does no harm: the merger counts the first result of each file.
+What a kill costs: nothing. `jobs` is a JoinableQueue: the file that a killed consumer had in hand is handed out again,
+to whoever asks next. So a file may be counted twice, if the kill came between the two steps; the merger takes the
+first result of each file. This process only puts a new consumer in the place of a killed one; `jobs.join()` returns
+when no file is unfinished.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from pathlib import Path
 
 import procession as mp
 
-QUIET = 0.2  # seconds without news, after which it looks for files that were lost
+LOOK = 0.2  # seconds without news, after which it looks at the others all the same
 CPUS = len(os.sched_getaffinity(0))
 
 
@@ -50,46 +49,46 @@ def names_in(file):
 # ---- the other processes ----------------------------------------------------------
 
 
-def list_files(folder, jobs, news):
+def list_files(folder, jobs, listed):
     files = sources(folder)
-    news.put(("listed", "lister", files))
     jobs.put_many(files)
+    listed.put(len(files))
 
 
-def consume(name, jobs, counts, news):
-    for file in iter(jobs.get, None):
-        news.put(("took", name, file))
-        counts.put((name, file, names_in(file)))
+def consume(name, jobs, counts):
+    while (job := jobs.get_item()).item is not None:
+        counts.put((name, job.item, job.deliveries, names_in(job.item)))
+        jobs.task_done()
 
 
 def merge(counts, news, result):
-    total, broken, seen = Counter(), 0, set()
-    for name, file, names in iter(counts.get, None):
+    total, broken, seen, again = Counter(), 0, set(), 0
+    for name, file, deliveries, names in iter(counts.get, None):
         if file not in seen:
             seen.add(file)
             total.update(names or {})
             broken += names is None
-            news.put(("done", name, file))
-    result.put((total, broken))
+            again += deliveries > 1
+            news.put(name)
+    result.put((total, broken, again))
 
 
 # ---- this process -----------------------------------------------------------------
 
 
 class Index:
-    """Starts the others, puts new ones in the place of killed consumers, and knows which files are not done."""
+    """Starts the others, and puts new ones in the place of killed consumers."""
 
     def __init__(self, folder, kills, seed):
         self.kills, self.random = kills, random.Random(seed)
-        self.jobs, self.counts, self.news, self.result = (
-            mp.Queue(name=n) for n in ("jobs", "counts", "news", "result")
+        self.jobs = mp.JoinableQueue(name="jobs")
+        self.counts, self.listed, self.news, self.result = (
+            mp.Queue(name=n) for n in ("counts", "listed", "news", "result")
         )
-        self.files, self.missing = [], set()  # all of them, and those that are not done
-        self.took = {}  # consumer -> the last file that it took
         self.items = Counter()  # process -> how many items it got done
         self.methods = {}  # every process that was started -> how
         self.consumers = []  # those that are alive
-        self.lister = self.start("lister", "fork", list_files, folder, self.jobs, self.news)
+        self.lister = self.start("lister", "fork", list_files, folder, self.jobs, self.listed)
         self.merger = self.start("merger", "spawn", merge, self.counts, self.news, self.result)
         for _ in range(max(2, CPUS)):
             self.start_consumer()
@@ -104,21 +103,33 @@ class Index:
         return process
 
     def start_consumer(self):
-        number = len(self.methods) - 1  # the lister and the merger came first
-        name, method = f"consumer-{number}", ("spawn", "fork")[number % 2]
-        self.consumers.append(self.start(name, method, consume, name, self.jobs, self.counts, self.news))
+        name = f"consumer-{len(self.methods) - 1}"  # the lister and the merger came first
+        self.consumers.append(self.start(name, "forkserver", consume, name, self.jobs, self.counts))
 
     def run(self):
-        """Return the total of all names, and the number of files that are no Python."""
-        progress = Progress()
-        while not self.files or self.missing:
+        """Return the total of all names, the number of files that are no Python, and that of files counted."""
+        self.lister.join()
+        if self.lister.exitcode != 0:
+            give_up(self.lister)
+        files = self.listed.get()
+        if not files:
+            raise SystemExit("there is no .py file in that folder")
+        kill_at = self.random.sample(range(1, files), min(self.kills, files - 1))
+        progress, done = Progress(), 0
+        while done < files:
             try:
-                self.hear(*self.news.get(timeout=QUIET))
+                self.items[self.news.get(timeout=LOOK)] += 1
             except queue.Empty:
-                self.hand_out_again()
+                pass
+            else:
+                done += 1
+                if done in kill_at:
+                    self.kill_one()
             self.replace_the_killed()
             killed = len(self.methods) - 2 - len(self.consumers)
-            progress.show(len(self.files) - len(self.missing), len(self.files), f", {killed} killed" if killed else "")
+            progress.show(done, files, f", {killed} killed" if killed else "")
+        while not self.jobs.join(timeout=LOOK):
+            self.replace_the_killed()  # one may have been killed between its last two steps
         self.jobs.put_many([None] * len(self.consumers))
         for consumer in self.consumers:
             consumer.join()
@@ -126,34 +137,18 @@ class Index:
         self.merger.join()  # what it put is in shared memory already: no need to get it first
         if self.merger.exitcode != 0:
             give_up(self.merger)
-        return self.result.get()
+        total, broken, self.again = self.result.get()
+        self.items["lister"] = self.items["merger"] = files
+        return total, broken, files
 
-    def hear(self, what, name, value):
-        if what == "listed":
-            if not value:
-                raise SystemExit("there is no .py file in that folder")
-            self.files, self.missing = value, set(value)
-            self.items["lister"] = self.items["merger"] = len(value)
-            self.kill_at = self.random.sample(range(1, len(value)), min(self.kills, len(value) - 1))
-        elif what == "took":
-            self.took[name] = value
-        else:
-            self.missing.remove(value)
-            self.items[name] += 1
-            if len(self.missing) in self.kill_at:
-                victim = self.random.choice(self.consumers)
-                victim.kill()
-                victim.join()  # dead, so that the next one to be chosen is another
-
-    def hand_out_again(self):
-        for process in (self.lister, self.merger):
-            if process.exitcode:
-                give_up(process)
-        if self.jobs.empty() and self.counts.empty():
-            in_hand = {self.took.get(consumer.name) for consumer in self.consumers}
-            self.jobs.put_many(sorted(self.missing - in_hand))
+    def kill_one(self):
+        victim = self.random.choice(self.consumers)
+        victim.kill()
+        victim.join()  # dead, so that the next one to be chosen is another
 
     def replace_the_killed(self):
+        if self.merger.exitcode:
+            give_up(self.merger)
         for consumer in [consumer for consumer in self.consumers if consumer.outcome]:
             if consumer.outcome.signal is None:  # not killed: the next one would end in the same way
                 give_up(consumer)
@@ -193,13 +188,13 @@ def serial(folder):
 
 
 def report(index):
-    print("process      start  items  running  ready  blocked  ended")
+    print("process      start       items  running  ready  blocked  ended")
     for process, method in index.methods.items():
         process.join()
         end = process.outcome
         running, ready, blocked = (part / end.elapsed for part in (end.run_time, end.ready_time, end.blocked_time))
         shares = f"{running:>7.0%}  {ready:>5.0%}  {blocked:>7.0%}"
-        print(f"{process.name:<12} {method:<5}  {index.items[process.name]:>5}  {shares}  {end}")
+        print(f"{process.name:<12} {method:<10}  {index.items[process.name]:>5}  {shares}  {end}")
 
 
 def main():
@@ -216,7 +211,7 @@ def main():
         print(f"{options.kills} times a consumer, chosen at random, gets SIGKILL, and another takes its place.")
     start, start_cpu = time.monotonic(), time.process_time()
     index = Index(options.folder, options.kills if options.kill else 0, options.seed)
-    total, broken = index.run()
+    total, broken, files = index.run()
     parallel_time, parallel_cpu = time.monotonic() - start, time.process_time() - start_cpu
     print("\nThe 20 most frequent names:")
     for name, count in total.most_common(20):
@@ -232,7 +227,7 @@ def main():
     start, start_cpu = time.monotonic(), time.process_time()
     expected = serial(options.folder)
     serial_time, serial_cpu = time.monotonic() - start, time.process_time() - start_cpu
-    print(f"\n{len(index.files):,} files ({broken} are no Python), {total.total():,} names, {len(total):,} different")
+    print(f"\n{files:,} files ({broken} are no Python), {total.total():,} names, {len(total):,} different")
     print(f"{parallel_time:.1f} s with many processes ({parallel_cpu:.1f} s of CPU), ", end="")
     print(f"{serial_time:.1f} s in one ({serial_cpu:.1f} s of CPU): ", end="")
     print(f"{serial_time / parallel_time:.2f} times as fast, on {CPUS} CPU{'s' * (CPUS > 1)}")
@@ -242,7 +237,8 @@ def main():
             f"(a consumer was ready, but without a CPU, {max(waited):.0%} of its time: the machine is busy otherwise)"
         )
     equal = (total, broken) == expected
-    print(f"{killed} processes were killed; " if killed else "", end="")
+    again = f"{index.again} files were handed out again" if index.again != 1 else "1 file was handed out again"
+    print(f"{killed} processes were killed, {again}; " if killed else "", end="")
     print(f"the two results are {'equal, name by name' if equal else 'DIFFERENT'}")
     return 0 if equal else 1
 

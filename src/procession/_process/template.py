@@ -79,6 +79,7 @@ def run(
         try:
             at_exit.end()
             stdlib.flush_streams()
+            domain.judge(code == 0)
             domain.leave()
         finally:
             os._exit(code)
