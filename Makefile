@@ -70,7 +70,7 @@ stress: $(BUILT)  ## a short torture: random SIGKILLs through the Python API (KI
 torture:  ## the long torture: 10,000 kills
 	$(MAKE) --no-print-directory stress KILLS=10000
 
-bench: $(BUILT) $(BENCH)  ## speed beside multiprocessing, faster-fifo and pyzmq, in the same run
+bench: $(BUILT) $(BENCH)  ## speed beside multiprocessing, faster-fifo, iceoryx2 and pyzmq, in the same run
 	$(PY) -m benchmarks $(ARGS)
 
 clean:  ## remove what was built, and the environments

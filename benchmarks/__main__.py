@@ -2,18 +2,19 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
-def main() -> None:
+def main() -> int:
     # Here, because a spawned child imports this module: what starting costs is not what our peers cost to import.
-    from benchmarks import report
+    from benchmarks import flat, report
     from benchmarks.claims import ALL
     from benchmarks.runner import FULL, QUICK, run
 
-    names = [claim.name for claim in ALL]
+    names = [*(claim.name for claim in ALL), flat.NAME]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("claims", nargs="*", metavar="claim", help=f"of {', '.join(names)}; all if none is named")
     parser.add_argument("--rounds", type=int, help=f"turns of everybody ({FULL.rounds}; quick: {QUICK.rounds})")
@@ -38,7 +39,10 @@ def main() -> None:
         given.json.write_text(json.dumps(report.data(results, pace), indent=1) + "\n", encoding="utf-8")
     if given.write:
         RESULTS.write_text(report.markdown(results, pace), encoding="utf-8")
+    if not given.claims or flat.NAME in given.claims:
+        return 0 if flat.run(flat.QUICK if given.quick else flat.ARRAYS) else 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

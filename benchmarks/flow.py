@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from benchmarks.peers import CHANNELS
+from benchmarks.peers import CHANNELS, Opener
 from benchmarks.runner import Sample
 from benchmarks.team import Member, Part, perform
 
@@ -37,10 +37,16 @@ def one_by_one(items: Callable[[int], Iterable[object]]) -> tuple[Producer, Cons
 
 
 def throughput(
-    peer: str, producers: int, consumers: int, ways: tuple[Producer, Consumer], share: int = 1
+    peer: str,
+    producers: int,
+    consumers: int,
+    ways: tuple[Producer, Consumer],
+    share: int = 1,
+    opener: Opener | None = None,
 ) -> Callable[[int], Sample]:
     """Measures items per second. Each producer's number of items is a multiple of `share`."""
     produce, consume = ways
+    open_channel = opener or CHANNELS[peer]
 
     def measure(count: int) -> Sample:
         # Each puts as many as any other and each takes as many as any other: nobody needs to be told of the end.
@@ -48,7 +54,7 @@ def throughput(
         each = max(count // (producers * unit), 1) * unit
         warm_up = max(int(each * WARM_UP) // unit, 1) * unit
         taken, warm_taken = each * producers // consumers, warm_up * producers // consumers
-        with CHANNELS[peer](consumers) as channel:
+        with open_channel(consumers) as channel:
             members: list[Member] = [
                 partial(_consume, channel, number, consume, warm_taken, taken) for number in range(consumers)
             ]

@@ -18,6 +18,7 @@ MP_QUEUE = "multiprocessing.Queue"
 MP_SIMPLE_QUEUE = "multiprocessing.SimpleQueue"
 FASTER_FIFO = "faster-fifo"
 PYZMQ = "pyzmq"
+ICEORYX2 = "iceoryx2"
 
 
 class Channel(Protocol):
@@ -70,7 +71,10 @@ class PushPull:
         return end
 
 
-def _shared(make: Callable[[], Any]) -> Callable[[int], AbstractContextManager[Channel]]:
+Opener = Callable[[int], AbstractContextManager[Channel]]  # for so many consumers
+
+
+def shared(make: Callable[[], Any]) -> Opener:
     return lambda _consumers: contextlib.nullcontext(SharedQueue(make()))
 
 
@@ -80,11 +84,10 @@ def _push_pull(consumers: int) -> Iterator[Channel]:
         yield PushPull(folder, consumers)
 
 
-# name: how to open a channel for so many consumers
-CHANNELS: dict[str, Callable[[int], AbstractContextManager[Channel]]] = {
-    OURS: _shared(procession.Queue),
-    MP_QUEUE: _shared(FORK.Queue),
-    MP_SIMPLE_QUEUE: _shared(FORK.SimpleQueue),
-    FASTER_FIFO: _shared(faster_fifo.Queue),
+CHANNELS: dict[str, Opener] = {
+    OURS: shared(procession.Queue),
+    MP_QUEUE: shared(FORK.Queue),
+    MP_SIMPLE_QUEUE: shared(FORK.SimpleQueue),
+    FASTER_FIFO: shared(faster_fifo.Queue),
     PYZMQ: _push_pull,
 }

@@ -14,7 +14,7 @@ EXPLANATION = """\
 Written by `make bench ARGS=--write`. A figure is the median (and the range) of the rounds; a ratio is the median of
 the rounds' ratios, more is better. SHORT: below what is claimed."""
 
-PACKAGES = ("procession", "faster-fifo", "pyzmq")
+PACKAGES = ("procession", "faster-fifo", "iceoryx2", "numpy", "pyzmq")
 
 
 def machine() -> dict[str, str]:
@@ -81,7 +81,7 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str, str, str]]:
 def text(result: Result) -> str:
     lines = [f"{result.claim.name}: {result.claim.title}, {result.case.title} [{result.case.unit}]"]
     for who, value, ratio, claimed, verdict in _rows(result):
-        lines.append(f"    {who:28} {value:28} {ratio:40} {claimed:8} {verdict}".rstrip())
+        lines.append(f"    {who:30} {value:28} {ratio:40} {claimed:8} {verdict}".rstrip())
     return "\n".join(lines)
 
 

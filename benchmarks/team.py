@@ -64,6 +64,7 @@ def _member(member: Member, barrier: Barrier, report: Connection) -> None:
     begin = time.perf_counter()  # CLOCK_MONOTONIC: the same in all processes
     returned = finish(part)
     report.send((begin, time.perf_counter(), returned))
+    barrier.wait(PATIENCE)  # nobody leaves before all have finished: a publisher takes with it what it has sent
 
 
 def finish(part: Part) -> Any:

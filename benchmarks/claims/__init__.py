@@ -1,6 +1,6 @@
 """The claims, in the order in which they run."""
 
-from benchmarks.claims import batches, crowd, ints, locks, pingpong, starting, tuples
+from benchmarks.claims import arrays, batches, crowd, ints, joinable, loaned, locks, pingpong, starting, tuples
 from benchmarks.runner import Claim
 
 ALL: list[Claim] = [
@@ -9,6 +9,9 @@ ALL: list[Claim] = [
     tuples.CLAIM,
     batches.CLAIM,
     pingpong.CLAIM,
+    arrays.CLAIM,
+    loaned.CLAIM,
     locks.CLAIM,
+    joinable.CLAIM,
     starting.CLAIM,
 ]

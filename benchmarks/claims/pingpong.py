@@ -3,10 +3,12 @@
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from benchmarks.peers import CHANNELS, FASTER_FIFO, MP_QUEUE, MP_SIMPLE_QUEUE, OURS
+from benchmarks.iceoryx import Numbers
+from benchmarks.peers import CHANNELS, FASTER_FIFO, ICEORYX2, MP_QUEUE, MP_SIMPLE_QUEUE, OURS, Opener
 from benchmarks.runner import Case, Claim, Ratio, Sample
 from benchmarks.team import Part, perform
 
@@ -34,9 +36,12 @@ def answer(there: Any, back: Any, count: int) -> Part:
         put(get())
 
 
+OPENERS: dict[str, Opener] = CHANNELS | {ICEORYX2: lambda _consumers: nullcontext(Numbers())}
+
+
 def round_trips(peer: str) -> Callable[[int], Sample]:
     def measure(count: int) -> Sample:
-        with CHANNELS[peer](1) as there, CHANNELS[peer](1) as back:
+        with OPENERS[peer](1) as there, OPENERS[peer](1) as back:
             outcome = perform([partial(ask, there, back, count), partial(answer, there, back, count)])
         return Sample(outcome.seconds, outcome.returned[0] * 1e6)
 
@@ -50,8 +55,8 @@ CLAIM = Claim(
         Case(
             "2 processes",
             "us",
-            {peer: round_trips(peer) for peer in (OURS, MP_QUEUE, MP_SIMPLE_QUEUE, FASTER_FIFO)},
-            [Ratio(OURS, MP_QUEUE, 10), Ratio(OURS, MP_SIMPLE_QUEUE, 3)],
+            {peer: round_trips(peer) for peer in (OURS, MP_QUEUE, MP_SIMPLE_QUEUE, FASTER_FIFO, ICEORYX2)},
+            [Ratio(OURS, MP_QUEUE, 10), Ratio(OURS, MP_SIMPLE_QUEUE, 3), Ratio(OURS, ICEORYX2, 2)],
             more_is_better=False,
         )
     ],

@@ -1,8 +1,9 @@
 """A process that does nothing: started and joined."""
 
+import contextlib
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,35 +11,56 @@ import procession
 from benchmarks.runner import Case, Claim, Ratio, Sample
 
 OURS, PEER = "procession.Process", "multiprocessing.Process"
+LARGE = 512 << 20
+PAGE = 4096
+# What both forkservers import before they fork: numpy, and what a child imports with our __main__.
+PRELOADED = ["numpy", "procession", "argparse", "json", "pathlib"]
 
 
-def start_and_join(make: Callable[..., Any]) -> Callable[[int], Sample]:
+@contextlib.contextmanager
+def ballast(size: int) -> Iterator[None]:
+    """Memory of the parent's, each page of it written."""
+    memory = bytearray(size)
+    memory[::PAGE] = b"\1" * len(range(0, size, PAGE))
+    yield
+    del memory
+
+
+def start_and_join(make: Callable[..., Any], size: int = 0) -> Callable[[int], Sample]:
     def measure(count: int) -> Sample:
-        begin = time.perf_counter()
-        for _ in range(count):
-            process = make(target=int)  # int() does nothing, and a spawned child need not import it
-            process.start()
-            process.join()
-        seconds = time.perf_counter() - begin
+        multiprocessing.set_forkserver_preload(PRELOADED)
+        with ballast(size):
+            begin = time.perf_counter()
+            for _ in range(count):
+                process = make(target=int)  # int() does nothing, and a spawned child need not import it
+                process.start()
+                process.join()
+            seconds = time.perf_counter() - begin
         return Sample(seconds, seconds / count * 1e3)
 
     return measure
+
+
+def case(title: str, method: str, claimed: float, size: int = 0) -> Case:
+    return Case(
+        title,
+        "ms",
+        {
+            OURS: start_and_join(partial(procession.Process, start_method=method), size),
+            PEER: start_and_join(multiprocessing.get_context(method).Process, size),  # type: ignore[attr-defined]
+        },
+        [Ratio(OURS, PEER, claimed)],
+        more_is_better=False,
+    )
 
 
 CLAIM = Claim(
     "starting",
     "Process: start and join",
     [
-        Case(
-            method,
-            "ms",
-            {
-                OURS: start_and_join(partial(procession.Process, start_method=method)),
-                PEER: start_and_join(multiprocessing.get_context(method).Process),  # type: ignore[attr-defined]
-            },
-            [Ratio(OURS, PEER, 1)],
-            more_is_better=False,
-        )
-        for method in ("fork", "spawn")
+        case("fork", "fork", 1),
+        case("spawn", "spawn", 1),
+        case("forkserver, preloaded", "forkserver", 3),
+        case("forkserver, the parent has written 512 MiB", "forkserver", 3, LARGE),
     ],
 )

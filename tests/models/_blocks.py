@@ -1,4 +1,4 @@
-"""The queue of core/ring.c with segments and payload blocks, the heap of core/heap.c, and the sweep of core/sweep.c.
+"""The queue of core/ring.c with segments, the heap of core/heap.c, and the sweep of core/sweep.c.
 
 The robust locks are one step here, as in `_queue.py`, and who finds nothing to do waits without sleeping: this model is about
 memory. A segment holds one record and the JUMP after it. A label is a place in the C code; the function it stands in is named at
@@ -7,12 +7,12 @@ each group. A block is FREE or not, and has an owner: the index of a process plu
 Safeguards that can be taken out: *owner first* (a taker writes itself as the owner before it takes), *owner before state* (so
 does an allocation before its commit), *look at the owner again* (the sweep, after it has seen that no ring names the
 block), *table first* (the segment table is written before the commit of a jump), *give back* (a block that another's jump made
-needless), *walk* (the sweep looks at the records that wait), *disown* is not among them: it keeps the table tidy.
+needless). *disown* is not among them: it keeps the table tidy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from tests.models._engine import Model
@@ -25,7 +25,6 @@ class Blocks(Model[Memory, Worker]):
     producers: tuple[int, ...] = (2,)
     consumers = 1
     janitors = 1
-    payloads = False
     heap = 4
 
     def start(self) -> Memory:
@@ -43,25 +42,12 @@ class Blocks(Model[Memory, Worker]):
 
     # what must hold
 
-    def records(self, w: Memory) -> Iterator[Record]:
-        """Walk from head to tail."""
-        number, at = w.head
-        while (number, at) != w.tail:
-            record = w.cells[w.table[number % SEGMENTS]][at]
-            if record == Record():
-                return
-            yield record
-            number, at = (record.jump, 0) if record.jump != NONE else (number, at + 1)
-
     def live(self, w: Memory, first: int) -> list[int]:
         return [w.table[number % SEGMENTS] for number in range(first, w.tail[0] + 1)]
 
-    def named(self, w: Memory) -> list[int]:
-        return self.live(w, w.head[0]) + [r.block for r in self.records(w) if r.block != NONE]
-
     def check(self, world: Memory) -> str:
         w = world
-        named = self.named(w)
+        named = self.live(w, w.head[0])
         if w.fault:
             return w.fault
         if NONE in named:
@@ -82,7 +68,7 @@ class Blocks(Model[Memory, Worker]):
             return (
                 "" if all(p.pc == "dead" for p in w.processes if p.role == "sweep") else "a dead process is not swept"
             )
-        named = self.named(w)
+        named = self.live(w, w.head[0])
         if any(block.used and i not in named for i, block in enumerate(w.blocks)):
             return "a block has leaked"
         alive = {p.role for p in w.processes if p.pc not in {"dead", "done"}}
@@ -120,7 +106,7 @@ class Blocks(Model[Memory, Worker]):
         p.pc = "alloc_commit"
 
     def at_alloc_commit(self, w: Memory, p: Worker) -> None:
-        self.set_block(w, p.block, used=True, owner=self.me(w, p), item=NONE)
+        self.set_block(w, p.block, used=True, owner=self.me(w, p))
         p.pc = "alloc_leave"
 
     def at_alloc_leave(self, w: Memory, p: Worker) -> None:
@@ -137,7 +123,7 @@ class Blocks(Model[Memory, Worker]):
     def release_block(self, w: Memory, block: int) -> None:
         if not w.blocks[block].used:
             w.fault = "a block is freed twice"
-        self.set_block(w, block, used=False, owner=0, item=NONE)
+        self.set_block(w, block, used=False, owner=0)
 
     def at_free_leave(self, w: Memory, p: Worker) -> None:
         w.domain = 0
@@ -147,17 +133,7 @@ class Blocks(Model[Memory, Worker]):
     # pn_ring_put: attempt, put_locked
 
     def at_put(self, w: Memory, p: Worker) -> None:
-        if not p.items:
-            p.pc = "done"
-        elif self.payloads and p.payload == NONE:
-            p.pc, p.then = "alloc_enter", "fill"
-        else:
-            p.pc = "put_enter"
-
-    def at_fill(self, w: Memory, p: Worker) -> None:
-        p.payload, p.block = p.block, NONE
-        self.set_block(w, p.payload, item=p.items[0])
-        p.pc = "put_enter"
+        p.pc = "put_enter" if p.items else "done"
 
     def at_put_enter(self, w: Memory, p: Worker) -> Iterable[Memory] | None:
         return self.lock(w, p, "tail_lock", "put_write")
@@ -168,12 +144,12 @@ class Blocks(Model[Memory, Worker]):
             w.tail_lock = 0
             p.pc, p.then = "alloc_enter", "jump_enter"  # PN_NEED_SEGMENT: grow
             return
-        self.write(w, w.table[number % SEGMENTS], at, Record(p.items[0], p.payload))
+        self.write(w, w.table[number % SEGMENTS], at, Record(p.items[0]))
         p.pc = "put_commit"
 
     def at_put_commit(self, w: Memory, p: Worker) -> None:
         w.tail = (w.tail[0], w.tail[1] + 1)
-        p.items, p.payload = p.items[1:], NONE
+        p.items = p.items[1:]
         p.pc = "put_leave"
 
     def at_put_leave(self, w: Memory, p: Worker) -> None:
@@ -226,7 +202,7 @@ class Blocks(Model[Memory, Worker]):
         number, at = w.head
         segment = w.table[number % SEGMENTS]
         p.record = w.cells[segment][at]
-        p.block = segment if p.record.jump != NONE else p.record.block
+        p.block = segment if p.record.jump != NONE else NONE
         p.pc = "take" if "owner first" in self.without else "own"
 
     def at_own(self, w: Memory, p: Worker) -> None:
@@ -239,19 +215,11 @@ class Blocks(Model[Memory, Worker]):
         p.pc = "own" if "owner first" in self.without else "get_leave"
 
     def at_get_leave(self, w: Memory, p: Worker) -> None:
-        """Then the old segment is freed; or the payload, after it has been read."""
+        """Then the old segment is freed."""
         w.head_lock = 0
-        item = p.record.item
         p.record = Record()
         p.then = "get"
-        p.pc = "get" if p.block == NONE else "free_enter" if item == NONE else "read"
-        p.number = item if p.pc == "read" else 0
-
-    def at_read(self, w: Memory, p: Worker) -> None:
-        if not w.blocks[p.block].used or w.blocks[p.block].item != p.number:
-            w.fault = "a payload is read that has been freed"
-        p.number = 0
-        p.pc = "free_enter"
+        p.pc = "get" if p.block == NONE else "free_enter"
 
     # pn_sweep: sweep_locked, sweep_blocks
 
@@ -277,20 +245,12 @@ class Blocks(Model[Memory, Worker]):
             self.next_block(p)
 
     def at_sweep_head(self, w: Memory, p: Worker) -> None:
-        """segment_is_live reads head and tail without their locks."""
+        """pn_ring_names_block reads head and tail without their locks."""
         p.number = w.head[0]
         p.pc = "sweep_live"
 
     def at_sweep_live(self, w: Memory, p: Worker) -> None:
-        p.pc = "sweep_disown" if p.block in self.live(w, p.number) else "sweep_walk"
-
-    def at_sweep_walk(self, w: Memory, p: Worker) -> Iterable[Memory] | None:
-        """`walk` holds both locks, so that it is one step for all others."""
-        if w.head_lock or w.tail_lock:
-            return ()
-        named = "walk" not in self.without and any(r.block == p.block for r in self.records(w))
-        p.pc = "sweep_disown" if named else "sweep_free"
-        return None
+        p.pc = "sweep_disown" if p.block in self.live(w, p.number) else "sweep_free"
 
     def at_sweep_disown(self, w: Memory, p: Worker) -> None:
         if w.blocks[p.block].owner == p.dead:
@@ -317,6 +277,6 @@ class Blocks(Model[Memory, Worker]):
             if getattr(w, name) == self.me(w, p):
                 setattr(w, name, 0)
         p.items, p.then, p.record = (), "", Record()
-        p.block = p.payload = NONE
+        p.block = NONE
         p.number = p.dead = 0
         p.pc = "dead"

@@ -13,18 +13,16 @@ NONE = -1
 
 
 class Block(NamedTuple):
-    """An entry of the block table; `item` is what lies in it (a ghost)."""
+    """An entry of the block table."""
 
     used: bool = False
     owner: int = 0
-    item: int = NONE
 
 
 class Record(NamedTuple):
-    """An item, with its payload block; or a JUMP to another segment."""
+    """An item, or a JUMP to another segment."""
 
     item: int = NONE
-    block: int = NONE
     jump: int = NONE
 
 
@@ -39,7 +37,6 @@ class Worker(Process):
     items: tuple[int, ...] = ()
     then: str = ""  # where it goes on after allocating or freeing
     block: int = NONE  # in hand
-    payload: int = NONE  # of the next item
     record: Record = Record()  # noqa: RUF009 -- a tuple
     number: int = 0
     dead: int = 0  # whom a janitor sweeps

@@ -4,6 +4,9 @@ One object. A holder sends it (a record in a ring names it) and drops it; a take
 bit, and a private count of references. Robust locks and the process's mutex are one step, as in `_queue.py`. The bits stand in two
 words, which has_holder reads one after the other.
 
+Here every look walks the ring, as the C code does for a marked object only: the sums `puts` and `takes`, which spare that, are in `buffers.py`, of
+processes with one thread.
+
 Held against: the object freed while somebody holds it, has just taken it, or a record names it; and left over when nobody does.
 
 Safeguards that can be taken out: *walk* (collect looks at the records), *moves* (and then at the count

@@ -1,4 +1,4 @@
-"""Segments and payload blocks: jump, free, sweep. The steps are in `_blocks.py`.
+"""Segments: jump, free, sweep. The steps are in `_blocks.py`.
 
 Held against the second rule of core/README.md: at every instant a ring names a block, or a process owns it, or both; in the end,
 when the dead have been swept, no block is left over, and none was freed twice or while it was named.
@@ -23,15 +23,9 @@ RUNS = [
     Run("1 producer of 2, 2 consumers, 1 kill", Blocks(consumers=2, kills=1)),
     Run("2 producers of 1, 1 consumer, 1 kill", Blocks(producers=(1, 1), kills=1)),
     Run("2 producers of 1, 1 consumer, 2 janitors, 2 kills", Blocks(producers=(1, 1), janitors=2, kills=2)),
-    Run("payload, 1 producer of 1, 1 consumer, 1 kill", Blocks(producers=(1,), payloads=True, kills=1), quick=True),
-    Run("payload, 1 producer of 2, 1 consumer, 2 janitors, 2 kills", Blocks(janitors=2, payloads=True, kills=2)),
-    Run("payload, 1 producer of 1, 2 consumers, 2 kills", Blocks(producers=(1,), consumers=2, payloads=True, kills=2)),
     Run("the taker of a jump owns the segment afterwards", mutant("owner first"), quick=True),
-    Run("the taker owns the payload afterwards", mutant("owner first", producers=(1,), payloads=True), quick=True),
     Run("an allocation is committed before it has an owner", mutant("owner before state"), quick=True),
     Run("the sweep frees without a second look", mutant("look at the owner again"), quick=True),
-    Run("and so a payload", mutant("look at the owner again", producers=(1,), payloads=True), quick=True),
-    Run("the sweep does not look at the records", mutant("walk", producers=(1,), payloads=True), quick=True),
     Run("the segment table is written after the jump", mutant("table first"), quick=True),
     Run("the slower of two keeps his block", mutant("give back", producers=(2, 1), kills=0)),
 ]

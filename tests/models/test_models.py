@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import holders, ledger, lock, ring, shutdown, spill
+from tests.models import buffers, cells, holders, leases, ledger, lock, ring, shutdown, spill
 from tests.models._engine import Run, perform
 
-MODELS = {"lock": lock, "ledger": ledger, "ring": ring, "spill": spill, "shutdown": shutdown, "holders": holders}
+MODELS = {
+    "lock": lock,
+    "ledger": ledger,
+    "ring": ring,
+    "spill": spill,
+    "shutdown": shutdown,
+    "holders": holders,
+    "buffers": buffers,
+    "cells": cells,
+    "leases": leases,
+}
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick
 ]
