@@ -61,7 +61,9 @@ build_neighbours(world *world)
     pn_heap_free(world->domain, after);
     pn_heap_free(world->domain, before);
     if (world->scenario->b) {
-        atomic_store(&world->domain->header->warm, UINT64_C(64) << 20); /* as if: frees are cold */
+        /* as if: frees are cold */
+        atomic_store(&world->domain->header->warm,
+                     atomic_load(&world->domain->header->max_bytes) / 8);
     }
 }
 
@@ -121,6 +123,13 @@ op_alloc(world *world)
     uint64_t offset;
     atomic_store(&world->stage->status, pn_heap_alloc(world->domain, world->scenario->b * PN_PAGE,
                                                       PN_BLOCK_PAYLOAD, 0, &offset));
+}
+
+/* As the guardian does it: in pieces, the last one first. */
+static void
+op_cool(world *world)
+{
+    pn_heap_cool(world->domain, INT64_MAX);
 }
 
 static void
@@ -286,6 +295,12 @@ const scenario heap_scenarios[] = {
      .build = build_spent,
      .operation = op_alloc,
      .b = 32,
+     .sampled = true,
+     USED_AFTER},
+    {.name = "heap: cooling of idle blocks",
+     .build = build_hole,
+     .a = 600,
+     .operation = op_cool,
      .sampled = true,
      USED_AFTER},
     {.name = "heap: free between free blocks",
