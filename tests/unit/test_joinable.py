@@ -464,6 +464,53 @@ def test_a_dead_letter_that_does_not_unpickle_says_why() -> None:
     assert (letter.item, str(letter.error.__cause__)) == (None, "unpickled")
 
 
+class Raiser:
+    """Its unpickling raises what looks as if there were no such letter."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return raise_key_error, ()
+
+
+def raise_key_error() -> None:
+    raise KeyError("mine")
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+class Interrupter:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return interrupt, ()
+
+
+def dead_letter_of(item: object) -> Jobs:
+    jobs = procession.JoinableQueue[Any](max_deliveries=1)
+    jobs.put(item)
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            jobs.get()
+        os._exit(1)
+    os.waitpid(pid, 0)
+    domain().sweep()
+    return jobs
+
+
+def test_a_key_error_of_a_dead_letter_is_its_own() -> None:
+    jobs = dead_letter_of(Raiser())
+    (letter,) = jobs.dead_letters(clear=True)
+    assert isinstance(letter.error.__cause__, KeyError)
+    assert jobs.statistics().dead_letters == 0
+
+
+def test_an_interrupted_look_forgets_no_dead_letter() -> None:
+    jobs = dead_letter_of(Interrupter())
+    with pytest.raises(KeyboardInterrupt):
+        jobs.dead_letters(clear=True)
+    assert jobs.statistics().dead_letters == 1
+
+
 def test_a_dead_letter_keeps_its_objects_and_lets_them_go() -> None:
     jobs = procession.JoinableQueue[Any](max_deliveries=1)
     jobs.put((procession.Lock(name="inside"), b"x" * 100_000))
