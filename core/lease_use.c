@@ -96,12 +96,12 @@ pn_lease_is_needed(pn_ring *ring, uint64_t id)
 }
 
 bool
-pn_lease_take(pn_ring *ring, const pn_record *record, uint64_t id)
+pn_lease_take(pn_ring *ring, const pn_record *record, uint64_t id, bool any)
 {
     pn_leases *leases = pn_leases_of(ring);
     pn_domain *domain = ring->domain;
     uint64_t size = pn_record_size(record);
-    uint64_t offset = pn_lease_pop(ring, size);
+    uint64_t offset = pn_lease_pop(ring, size, any);
     if (offset == 0) {
         return false;
     }

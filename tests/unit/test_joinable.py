@@ -8,6 +8,7 @@ import os
 import queue as standard
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -126,6 +127,35 @@ def test_leases_have_no_limit_and_their_memory_comes_back(jobs: Jobs) -> None:
         jobs.task_done()
     assert jobs.join(0)
     assert memory()["segments"] <= before + 2_000_000
+
+
+def test_items_can_be_taken_and_done_when_memory_has_ended() -> None:
+    """Or nothing would ever give any back."""
+    script = """
+import procession
+jobs = procession.JoinableQueue()
+count = 0
+for item in (bytes(200_000), bytes(3_000), 1):
+    try:
+        while True:
+            jobs.put(item)
+            count += 1
+    except procession.DomainFull:
+        pass
+for _ in range(count):
+    jobs.get()
+    jobs.task_done()
+print(jobs.join(0))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PROCESSION_MAX_BYTES": str(8 << 20)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 # ---- join
