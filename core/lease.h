@@ -29,6 +29,7 @@
  * up, with the wake of a consumer pending; the sleeping consumer watches it too.
  * `done`: PN_WAITERS while somebody may sleep in join(). `acks` grows BEFORE each store
  * that makes unfinished smaller; a joiner reads it, looks under head_lock, and sleeps on both.
+ * `zeros` tells a joiner of an end that a put has followed since; a death may leave it behind: a hint.
  */
 #ifndef PN_LEASE_H
 #define PN_LEASE_H
@@ -83,7 +84,7 @@ typedef struct {
     uint32_t kept; /* does this queue have leases? Written before it is shared */
     uint32_t max_deliveries; /* 0: any number */
     pn_word orphans, done, acks;
-    uint32_t zero;
+    pn_word zeros; /* grows when nothing is unfinished while somebody joins */
     pn_word64 prepaid_to;
     pn_word64 chunks; /* the newest; its store links it */
     /* caches, under head_lock */

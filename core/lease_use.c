@@ -223,6 +223,7 @@ pn_lease_wake_joiners(pn_ring *ring)
 {
     pn_word *done = &pn_leases_of(ring)->done;
     if (atomic_load_explicit(done, memory_order_relaxed) != 0 && pn_lease_unfinished(ring) == 0) {
+        atomic_fetch_add(&pn_leases_of(ring)->zeros, 1); /* before the wake */
         atomic_store_explicit(done, 0, memory_order_relaxed);
         pn_futex_wake(done, INT_MAX);
     }
@@ -331,6 +332,7 @@ pn_ring_join(pn_ring *ring, int64_t deadline)
 {
     pn_leases *leases = pn_leases_of(ring);
     pn_word *shut = &ring->cell->shut;
+    uint32_t zeros = atomic_load(&leases->zeros);
     for (;;) {
         uint32_t acks = atomic_load(&leases->acks), was_shut = atomic_load(shut);
         atomic_exchange(&leases->done, PN_WAITERS);
@@ -346,6 +348,9 @@ pn_ring_join(pn_ring *ring, int64_t deadline)
         pn_watch watches[] = {{&leases->done, PN_WAITERS}, {&leases->acks, acks}, {shut, was_shut}};
         int result = pn_futex_wait_any(watches, 3, until);
         int error = result < 0 ? errno : 0;
+        if (atomic_load(&leases->zeros) != zeros) {
+            return PN_OK; /* as in the standard library, whatever was put after it */
+        }
         if (atomic_load(shut) != was_shut) {
             pn_futex_wake(shut, INT_MAX); /* [shut] as of a leader: the kernel wakes only one */
         }

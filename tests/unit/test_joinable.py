@@ -179,6 +179,20 @@ def test_a_thread_that_only_ends_items_does_not_look_through_all(jobs: Jobs) -> 
 # ---- join
 
 
+def test_join_sees_an_end_that_a_put_follows_at_once(jobs: Jobs) -> None:
+    """As in the standard library: it has been told, whatever was put since."""
+    for _ in range(30):
+        jobs.put(0)
+        with thread(jobs.join, 10) as joined:
+            time.sleep(0.01)
+            jobs.get()
+            jobs.task_done()
+            jobs.put(0)
+            assert joined.result() is True
+        jobs.get()
+        jobs.task_done()
+
+
 @core
 def test_join_is_woken_by_the_last_task_done(jobs: Jobs) -> None:
     jobs.put_many([1, 2])
