@@ -72,6 +72,7 @@ after_fork_in_child(void)
         uint32_t index = domain->child_slot, generation = domain->child_generation;
         domain->child_slot = PN_SLOTS;
         domain->slot = PN_SLOTS;
+        atomic_store(&domain->took_leases, 0);
         if (index != PN_SLOTS) {
             pn_slot_claim(domain, index, generation);
         }

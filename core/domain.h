@@ -89,6 +89,7 @@ typedef struct pn_domain {
     pn_held *held;
     size_t held_used, held_capacity;
     uint32_t child_slot, child_generation; /* during a fork */
+    pn_word took_leases;                   /* has this process ever had one? lease_use.c */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins;                         /* children.c still needs the mapping; under its mutex */
     struct pn_domain *next;

@@ -122,9 +122,12 @@ pn_lease_sort(pn_ring *ring, pn_lease_list *list)
 }
 
 uint64_t
-pn_lease_pop(pn_ring *ring, uint64_t bytes)
+pn_lease_pop(pn_ring *ring, uint64_t bytes, bool any)
 {
     uint64_t *first = &pn_leases_of(ring)->free[size_for(bytes)];
+    while (any && *first == 0 && first < &pn_leases_of(ring)->free[PN_LEASE_SIZES - 1]) {
+        first++;
+    }
     uint64_t offset = *first;
     if (offset != 0) {
         *first = pn_lease_at(ring, offset)->next;
@@ -253,6 +256,23 @@ prepare(pn_ring *ring, uint64_t offset, uint64_t bytes, uint32_t size)
     }
 }
 
+static uint64_t
+next_chunk(pn_ring *ring, uint64_t chunk)
+{
+    return ((const pn_lease_chunk *)pn_at(ring->domain, chunk))->next;
+}
+
+/* Count its entries, all free, among those of the ring. */
+static void
+enter_chunk(pn_ring *ring, uint64_t offset)
+{
+    const pn_lease_chunk *chunk = pn_at(ring->domain, offset);
+    add_bytes(pn_leases_of(ring), chunk);
+    for (uint32_t i = chunk->count; i-- > 0;) {
+        pn_lease_push(ring, offset + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
+    }
+}
+
 static void
 link_chunk(pn_ring *ring, uint64_t offset)
 {
@@ -261,10 +281,7 @@ link_chunk(pn_ring *ring, uint64_t offset)
     chunk->next = atomic_load(&leases->chunks);
     /* Before it the block is ours, and the sweep frees it; after it the ring names it. */
     atomic_store(&leases->chunks, offset); /* COMMIT */
-    add_bytes(leases, chunk);
-    for (uint32_t i = chunk->count; i-- > 0;) {
-        pn_lease_push(ring, offset + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
-    }
+    enter_chunk(ring, offset);
 }
 
 pn_status
@@ -304,27 +321,31 @@ pn_lease_detach(pn_ring *ring)
         count_of(&leases->dead) != 0) {
         return 0;
     }
-    for (uint64_t at = chunks; at != 0; at = ((pn_lease_chunk *)pn_at(ring->domain, at))->next) {
-        atomic_store(&pn_block_at(ring->domain, at)->owner,
+    uint64_t oldest = chunks, next;
+    for (; (next = next_chunk(ring, oldest)) != 0; oldest = next) {
+        atomic_store(&pn_block_at(ring->domain, oldest)->owner,
                      pn_owner_word(ring->domain->slot, ring->domain->generation));
+    }
+    if (oldest == chunks) {
+        return 0;
     }
     leases->epoch++;
     for (uint32_t i = 0; i < PN_LEASE_SIZES; i++) {
         leases->free[i] = 0;
     }
     atomic_store_explicit(&leases->bytes, 0, memory_order_relaxed);
-    atomic_store(&leases->chunks, 0); /* COMMIT: they are ours, and swept if we die */
+    atomic_store(&leases->chunks, oldest); /* COMMIT: they are ours, and swept if we die */
+    enter_chunk(ring, oldest);
     return chunks;
 }
 
 void
 pn_lease_free_chunks(pn_ring *ring, uint64_t chunk)
 {
-    while (chunk != 0) {
-        uint64_t next = ((pn_lease_chunk *)pn_at(ring->domain, chunk))->next;
+    uint64_t next;
+    for (; chunk != 0 && (next = next_chunk(ring, chunk)) != 0; chunk = next) {
         pn_heap_free(ring->domain, chunk);
-        chunk = next;
-    }
+    } /* the last one is the ring's still */
 }
 
 bool

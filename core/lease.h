@@ -22,12 +22,14 @@
  *
  * Entries stand in chunks (heap blocks that the ring names), linked from the cell by one store.
  * There is no limit but memory: a get that finds no free entry lets go of head_lock, links a
- * chunk, and looks again. A valid entry names the objects of its record, as a record does.
+ * chunk, and looks again. The oldest chunk is made with the ring and stays with it: when memory has
+ * ended, items that are taken through it and done are what gives some back. A valid entry names the objects of its record, as a record does.
  *
  * `orphans` != 0 as long as an entry waits to be redelivered: stored BEFORE the entries are given
  * up, with the wake of a consumer pending; the sleeping consumer watches it too.
  * `done`: PN_WAITERS while somebody may sleep in join(). `acks` grows BEFORE each store
  * that makes unfinished smaller; a joiner reads it, looks under head_lock, and sleeps on both.
+ * `zeros` tells a joiner of an end that a put has followed since; a death may leave it behind: a hint.
  */
 #ifndef PN_LEASE_H
 #define PN_LEASE_H
@@ -82,7 +84,7 @@ typedef struct {
     uint32_t kept;           /* does this queue have leases? Written before it is shared */
     uint32_t max_deliveries; /* 0: any number */
     pn_word orphans, done, acks;
-    uint32_t zero;
+    pn_word zeros; /* grows when nothing is unfinished while somebody joins */
     pn_word64 prepaid_to;
     pn_word64 chunks; /* the newest; its store links it */
     /* caches, under head_lock */
@@ -123,8 +125,9 @@ pn_status pn_head_enter(struct pn_ring *ring);
 /* All with head_lock held: */
 /* Does item `id` need one? Not if it is done already. */
 bool pn_lease_is_needed(struct pn_ring *ring, uint64_t id);
-/* Write a lease for item `id`, void until head moves past it; false: no entry of that size is free. */
-bool pn_lease_take(struct pn_ring *ring, const struct pn_record *record, uint64_t id);
+/* Write a lease for item `id`, void until head moves past it; false: no entry of that size (or larger,
+ * if `any`) is free. */
+bool pn_lease_take(struct pn_ring *ring, const struct pn_record *record, uint64_t id, bool any);
 /* Hand out again what waits for it, oldest first, up to the sink's limit; PN_EMPTY: nothing does. */
 pn_status pn_lease_redeliver(struct pn_ring *ring, struct pn_sink *sink);
 /* Visit the records of all leases; true if the visitor ended it. */

@@ -76,11 +76,11 @@ pn_lease_announce(pn_leases *leases)
 void pn_lease_append(pn_ring *ring, pn_lease_list *list, uint64_t offset);
 void pn_lease_remove(pn_ring *ring, pn_lease_list *list, uint64_t offset);
 void pn_lease_sort(pn_ring *ring, pn_lease_list *list);
-/* A free entry for a record of `bytes`, 0: none; and back again. */
-uint64_t pn_lease_pop(pn_ring *ring, uint64_t bytes);
+/* A free entry for a record of `bytes`, a larger one too if `any`; 0: none. And back again. */
+uint64_t pn_lease_pop(pn_ring *ring, uint64_t bytes, bool any);
 void pn_lease_push(pn_ring *ring, uint64_t offset);
-/* If no entry is in use and the chunks are many: take them from the ring. The first of them, which is this process's
- * to free with pn_lease_free_chunks after head_lock is let go; 0: none. */
+/* If no entry is in use and the chunks are many: take them from the ring, all but the oldest. The first of them,
+ * which is this process's to free with pn_lease_free_chunks after head_lock is let go; 0: none. */
 uint64_t pn_lease_detach(pn_ring *ring);
 void pn_lease_free_chunks(pn_ring *ring, uint64_t chunk);
 

@@ -36,8 +36,21 @@ forget(pn_own_leases *own, uint32_t index)
             (own->count - index) * sizeof(own->lease[0]));
 }
 
+/* Has this thread ever taken an item in hand? One that only ends what others took needs no search for its own,
+ * which looks at every lease in vain; nor does such a process. */
+static _Thread_local bool took_some;
+
+static void
+took(pn_ring *ring, uint64_t entry)
+{
+    const pn_lease *lease = pn_lease_at(ring, entry);
+    took_some = true;
+    atomic_store_explicit(&ring->domain->took_leases, 1, memory_order_relaxed);
+    remember(ring, entry, atomic_load_explicit(&lease->id, memory_order_relaxed), lease->tid);
+}
+
 /* Look through the list for ours, oldest first, and remember as many as there is room for. One
- * of the thread `tid` if there is one, else the oldest, else 0. */
+ * of the thread `tid` (0: any) if there is one, else the oldest, else 0. */
 static uint64_t
 search(pn_ring *ring, uint32_t tid)
 {
@@ -53,7 +66,7 @@ search(pn_ring *ring, uint32_t tid)
         }
         remember(ring, at, atomic_load_explicit(&lease->id, memory_order_relaxed), lease->tid);
         oldest = oldest != 0 ? oldest : at;
-        found = found == 0 && lease->tid == tid ? at : found;
+        found = found == 0 && (tid == 0 || lease->tid == tid) ? at : found;
     }
     return found != 0 ? found : oldest;
 }
@@ -64,8 +77,11 @@ static uint64_t
 find_own(pn_ring *ring)
 {
     pn_own_leases *own = &ring->own;
-    uint32_t tid = pn_self()->tid;
+    uint32_t tid = took_some ? pn_self()->tid : 0;
     uint64_t oldest = 0;
+    if (!atomic_load_explicit(&ring->domain->took_leases, memory_order_relaxed)) {
+        return 0;
+    }
     if (own->epoch != pn_leases_of(ring)->epoch) {
         return search(ring, tid);
     }
@@ -76,7 +92,7 @@ find_own(pn_ring *ring)
             forget(own, i); /* ended by another process, or it was our parent's before a fork */
             continue;
         }
-        if (own->lease[i].tid == tid) {
+        if (tid == 0 || own->lease[i].tid == tid) {
             uint64_t entry = own->lease[i].entry;
             forget(own, i);
             return entry;
@@ -96,12 +112,12 @@ pn_lease_is_needed(pn_ring *ring, uint64_t id)
 }
 
 bool
-pn_lease_take(pn_ring *ring, const pn_record *record, uint64_t id)
+pn_lease_take(pn_ring *ring, const pn_record *record, uint64_t id, bool any)
 {
     pn_leases *leases = pn_leases_of(ring);
     pn_domain *domain = ring->domain;
     uint64_t size = pn_record_size(record);
-    uint64_t offset = pn_lease_pop(ring, size);
+    uint64_t offset = pn_lease_pop(ring, size, any);
     if (offset == 0) {
         return false;
     }
@@ -114,7 +130,7 @@ pn_lease_take(pn_ring *ring, const pn_record *record, uint64_t id)
                           memory_order_release);
     atomic_store_explicit(&lease->id, id, memory_order_release);
     pn_lease_append(ring, &leases->busy, offset);
-    remember(ring, offset, id, lease->tid);
+    took(ring, offset);
     return true;
 }
 
@@ -148,7 +164,7 @@ pn_lease_redeliver(pn_ring *ring, pn_sink *sink)
         }
         pn_lease_remove(ring, &leases->orphaned, offset);
         pn_lease_append(ring, &leases->busy, offset);
-        remember(ring, offset, atomic_load_explicit(&lease->id, memory_order_relaxed), lease->tid);
+        took(ring, offset);
     }
     if (leases->orphaned.first == 0) {
         atomic_store(&leases->orphans, 0);
@@ -208,6 +224,7 @@ pn_lease_wake_joiners(pn_ring *ring)
 {
     pn_word *done = &pn_leases_of(ring)->done;
     if (atomic_load_explicit(done, memory_order_relaxed) != 0 && pn_lease_unfinished(ring) == 0) {
+        atomic_fetch_add(&pn_leases_of(ring)->zeros, 1); /* before the wake */
         atomic_store_explicit(done, 0, memory_order_relaxed);
         pn_futex_wake(done, INT_MAX);
     }
@@ -316,6 +333,7 @@ pn_ring_join(pn_ring *ring, int64_t deadline)
 {
     pn_leases *leases = pn_leases_of(ring);
     pn_word *shut = &ring->cell->shut;
+    uint32_t zeros = atomic_load(&leases->zeros);
     for (;;) {
         uint32_t acks = atomic_load(&leases->acks), was_shut = atomic_load(shut);
         atomic_exchange(&leases->done, PN_WAITERS);
@@ -331,6 +349,9 @@ pn_ring_join(pn_ring *ring, int64_t deadline)
         pn_watch watches[] = {{&leases->done, PN_WAITERS}, {&leases->acks, acks}, {shut, was_shut}};
         int result = pn_futex_wait_any(watches, 3, until);
         int error = result < 0 ? errno : 0;
+        if (atomic_load(&leases->zeros) != zeros) {
+            return PN_OK; /* as in the standard library, whatever was put after it */
+        }
         if (atomic_load(shut) != was_shut) {
             pn_futex_wake(shut, INT_MAX); /* [shut] as of a leader: the kernel wakes only one */
         }

@@ -346,7 +346,7 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
                 break;
             }
             bool bare = !leased || !pn_lease_is_needed(ring, taken + count);
-            if (!bare && !pn_lease_take(ring, record, taken + count)) {
+            if (!bare && !pn_lease_take(ring, record, taken + count, sink->any_lease)) {
                 if (count == 0) {
                     sink->needs = size;
                     return PN_NEED_LEASES;
@@ -392,7 +392,9 @@ pn_ring_get_and_unlock(pn_ring *ring, pn_sink *sink)
             pn_heap_free(ring->domain, freed);
         } else if (status == PN_NEED_LEASES) {
             status = pn_lease_grow(ring, sink->needs);
-            if (status != PN_OK) {
+            if (status == PN_NO_MEMORY && !sink->any_lease) {
+                sink->any_lease = true; /* its ack is what gives memory back */
+            } else if (status != PN_OK) {
                 return status;
             }
         } else {

@@ -171,6 +171,7 @@ typedef struct pn_sink {
     uint64_t id; /* its ordinal */
     uint32_t deliveries;
     uint64_t needs; /* PN_NEED_LEASES: an entry for so many bytes */
+    bool any_lease; /* memory has ended: also a larger entry */
 } pn_sink;
 
 pn_status pn_ring_new(pn_domain *domain, const char *name, uint64_t max_items, uint64_t max_bytes,

@@ -108,6 +108,12 @@ pn_ring_new_leased(pn_domain *domain, const char *name, uint64_t max_items, uint
         pn_ring_cell *cell = pn_at(domain, *offset);
         cell->leases.max_deliveries = max_deliveries;
         cell->leases.kept = 1;
+        pn_ring ring;
+        pn_ring_open(&ring, domain, *offset);
+        status = pn_lease_grow(&ring, PN_RING_INLINE);
+        if (status != PN_OK) {
+            pn_object_drop(domain, *offset);
+        }
     }
     return status;
 }

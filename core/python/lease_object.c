@@ -143,8 +143,8 @@ leased_leases(RingObject *self, PyObject *Py_UNUSED(none))
 
 PyDoc_STRVAR(letter_doc,
              "_letter($self, id, forget, decode, /)\n--\n\n"
-             "The item of a dead letter (None without `decode`), which is gone then if\n"
-             "`forget`. Raises KeyError if there is none.");
+             "The item of a dead letter (None without `decode`) as a tuple of one; the letter is\n"
+             "gone then if `forget`. None: there is none.");
 
 static PyObject *
 leased_letter(RingObject *self, PyObject *args)
@@ -162,9 +162,10 @@ leased_letter(RingObject *self, PyObject *args)
     status = pn_lease_read(&self->ring, id, &sink, forget);
     Py_END_ALLOW_THREADS
     PyObject *item = NULL;
-    if (status == PN_NOTHING) {
-        PyErr_SetObject(PyExc_KeyError, PyTuple_GET_ITEM(args, 0));
-    } else if (status != PN_OK) {
+    if (status == PN_NOTHING) { /* no exception: the item's own unpickling may raise any */
+        Py_RETURN_NONE;
+    }
+    if (status != PN_OK) {
         pn_ring_raise(self, status);
     } else if (decode) {
         item = pn_decode(self->state, &self->shared, (const pn_record *)sink.bytes);
@@ -173,7 +174,7 @@ leased_letter(RingObject *self, PyObject *args)
         item = Py_NewRef(Py_None);
     }
     pn_sink_free(&sink);
-    return item;
+    return item != NULL ? Py_BuildValue("(N)", item) : NULL;
 }
 
 static PyMethodDef methods[] = {

@@ -215,7 +215,7 @@ op_take_twice(world *world)
     const pn_record *record = pn_at(world->domain, atomic_load(&ring->cell->segment[0].block) +
                                                        atomic_load(&ring->cell->head));
     if (pn_head_enter(ring) == PN_OK) {
-        pn_lease_take(ring, record, 0); /* 0 was taken: this item is done already */
+        pn_lease_take(ring, record, 0, false); /* 0 was taken: this item is done already */
         pn_lock_release(&ring->cell->head_lock);
     }
     take_one(world);

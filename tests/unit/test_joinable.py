@@ -8,8 +8,10 @@ import os
 import queue as standard
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -128,7 +130,67 @@ def test_leases_have_no_limit_and_their_memory_comes_back(jobs: Jobs) -> None:
     assert memory()["segments"] <= before + 2_000_000
 
 
+def test_items_can_be_taken_and_done_when_memory_has_ended() -> None:
+    """Or nothing would ever give any back."""
+    script = """
+import procession
+jobs = procession.JoinableQueue()
+count = 0
+for item in (bytes(200_000), bytes(3_000), 1):
+    try:
+        while True:
+            jobs.put(item)
+            count += 1
+    except procession.DomainFull:
+        pass
+for _ in range(count):
+    jobs.get()
+    jobs.task_done()
+print(jobs.join(0))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PROCESSION_MAX_BYTES": str(8 << 20)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_thread_that_only_ends_items_does_not_look_through_all(jobs: Jobs) -> None:
+    count = 60_000
+    jobs.put_many(range(count))
+    while count > jobs.statistics().leased:
+        jobs.get_many(count)
+
+    def end_some() -> float:
+        begin = time.thread_time()
+        for _ in range(1000):
+            jobs.task_done()
+        return time.thread_time() - begin
+
+    with thread(end_some) as other:
+        seconds = other.result()
+    assert seconds < 0.02 + 5 * end_some()
+
+
 # ---- join
+
+
+def test_join_sees_an_end_that_a_put_follows_at_once(jobs: Jobs) -> None:
+    """As in the standard library: it has been told, whatever was put since."""
+    for _ in range(30):
+        jobs.put(0)
+        with thread(jobs.join, 10) as joined:
+            time.sleep(0.01)
+            jobs.get()
+            jobs.task_done()
+            jobs.put(0)
+            assert joined.result() is True
+        jobs.get()
+        jobs.task_done()
 
 
 @core
@@ -467,6 +529,53 @@ def test_a_dead_letter_that_does_not_unpickle_says_why() -> None:
     domain().sweep()
     (letter,) = jobs.dead_letters(clear=True)
     assert (letter.item, str(letter.error.__cause__)) == (None, "unpickled")
+
+
+class Raiser:
+    """Its unpickling raises what looks as if there were no such letter."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return raise_key_error, ()
+
+
+def raise_key_error() -> None:
+    raise KeyError("mine")
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+class Interrupter:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return interrupt, ()
+
+
+def dead_letter_of(item: object) -> Jobs:
+    jobs = procession.JoinableQueue[Any](max_deliveries=1)
+    jobs.put(item)
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            jobs.get()
+        os._exit(1)
+    os.waitpid(pid, 0)
+    domain().sweep()
+    return jobs
+
+
+def test_a_key_error_of_a_dead_letter_is_its_own() -> None:
+    jobs = dead_letter_of(Raiser())
+    (letter,) = jobs.dead_letters(clear=True)
+    assert isinstance(letter.error.__cause__, KeyError)
+    assert jobs.statistics().dead_letters == 0
+
+
+def test_an_interrupted_look_forgets_no_dead_letter() -> None:
+    jobs = dead_letter_of(Interrupter())
+    with pytest.raises(KeyboardInterrupt):
+        jobs.dead_letters(clear=True)
+    assert jobs.statistics().dead_letters == 1
 
 
 def test_a_dead_letter_keeps_its_objects_and_lets_them_go() -> None:

@@ -98,12 +98,17 @@ class JoinableQueue(Queue[T], _core.LeasedRing):
             if not is_dead:
                 continue
             error = NotRedeliverable(_why(self.name, id_, deliveries, reason))
+            item = None
             try:
-                item = self._letter(id_, clear, reason != ONCE)
-            except KeyError:
-                continue  # another process has cleared it meanwhile
+                found = self._letter(id_, False, reason != ONCE)
+                if found is None:
+                    continue  # another process has cleared it meanwhile
+                item = found[0]
             except Exception as cause:  # noqa: BLE001 - whatever its unpickling raises
-                item, error.__cause__ = None, cause
+                error.__cause__ = cause
+            # Only now: whoever is interrupted or killed before it has lost nothing.
+            if clear and self._letter(id_, True, False) is None:
+                continue  # it is the other process that returns it
             letters.append(DeadLetter(id_, deliveries, process, pid, error, item))
         return letters
 
