@@ -35,13 +35,16 @@ def main() -> int:
             for result in run(claim, pace):
                 print(f"\n{report.text(result)}", flush=True)
                 results.append(result)
+    memory = []
+    if not given.claims or flat.NAME in given.claims:
+        for one in flat.run(flat.QUICK if given.quick else flat.ARRAYS):
+            print(f"\n{one.text()}", flush=True)
+            memory.append(one)
     if given.json:
         given.json.write_text(json.dumps(report.data(results, pace), indent=1) + "\n", encoding="utf-8")
     if given.write:
-        RESULTS.write_text(report.markdown(results, pace), encoding="utf-8")
-    if not given.claims or flat.NAME in given.claims:
-        return 0 if flat.run(flat.QUICK if given.quick else flat.ARRAYS) else 1
-    return 0
+        RESULTS.write_text(report.markdown(results, pace) + "".join(one.markdown() for one in memory), encoding="utf-8")
+    return 0 if all(one.is_flat for one in memory) else 1
 
 
 if __name__ == "__main__":

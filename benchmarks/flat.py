@@ -1,6 +1,7 @@
 """Memory stays flat: what both processes and the domain hold on the way through a million arrays. Fails if it grew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ ARRAYS, QUICK = 1_000_000, 100_000
 SIZE = 32 << 10  # from here on arrays do not travel inside the queue
 WAITING = 16
 MARKS = (0.1, 0.5, 1.0)
+HEADS = [f"at {mark:.0%}" for mark in MARKS]
 TOLERATED = 2 << 20  # bytes, from the first mark to any later one: about two for each array
 
 
@@ -80,19 +82,35 @@ def spans(count: int) -> list[tuple[int, int]]:
     return list(pairwise(marks))
 
 
-def print_row(who: str, values: list[str], verdict: str) -> None:
-    print(f"    {who:30} {' '.join(f'{value:>9}' for value in values)} {verdict}".rstrip(), flush=True)
+@dataclass(frozen=True)
+class Run:
+    """Figures of one way through `count` arrays."""
+
+    title: str
+    memories: list[Memory]
+
+    @property
+    def is_flat(self) -> bool:
+        return not any(memory.grew() for memory in self.memories)
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        for memory in self.memories:
+            mib = [f"{at / (1 << 20):.1f}" for at in memory.at]
+            yield (memory.who, *mib, "GREW" if memory.grew() else "")
+
+    def text(self) -> str:
+        rows = [("", *HEADS, ""), *self.rows()]
+        lines = (f"    {who:30} {' '.join(f'{value:>9}' for value in values)}".rstrip() for who, *values in rows)
+        return "\n".join([f"{NAME}: {self.title} [MiB]", *lines])
+
+    def markdown(self) -> str:
+        rows = ["", f"## {NAME}: {self.title}", "", f"| MiB | {' | '.join(HEADS)} | |", "|---|---|---|---|---|"]
+        return "\n".join([*rows, *(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in self.rows())]) + "\n"
 
 
-def run(count: int) -> bool:
-    """Print the figures; whether all stayed flat."""
-    flat = True
+def run(count: int) -> Iterator[Run]:
     for title, make in (("copied", copied), ("made in shared memory", made)):
         queue = procession.Queue(WAITING)
         outcome = perform([partial(produce, queue, make, count), partial(consume, queue, count)])
-        print(f"\n{NAME}: {count:,} arrays of {SIZE >> 10} KiB, {title}, {count / outcome.seconds:,.0f} a second [MiB]")
-        print_row("", [f"at {mark:.0%}" for mark in MARKS], "")
-        for memory in (memory for part in outcome.returned for memory in part):
-            print_row(memory.who, [f"{at / (1 << 20):.1f}" for at in memory.at], "GREW" if memory.grew() else "")
-            flat = flat and not memory.grew()
-    return flat
+        rate = f"{count:,} arrays of {SIZE >> 10} KiB, {title}, {count / outcome.seconds:,.0f} a second"
+        yield Run(rate, [memory for part in outcome.returned for memory in part])

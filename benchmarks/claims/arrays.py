@@ -1,7 +1,7 @@
 """numpy arrays that are copied on their way: everybody is given the same array again and again."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from typing import Any
 
@@ -27,9 +27,14 @@ def peers(size: int, waiting: int) -> dict[str, Callable[[], Any]]:
     }
 
 
+@cache
+def array_of(size: int) -> Any:
+    """Made by the producer, when it warms up: in its parent it would make every fork dearer."""
+    return np.ones(size, np.uint8)
+
+
 def flow(peer: str, make: Callable[[], Any], size: int) -> Callable[[int], Sample]:
-    array = np.ones(size, np.uint8)
-    ways = one_by_one(lambda count: repeat(array, count))
+    ways = one_by_one(lambda count: repeat(array_of(size), count))
     return throughput(peer, 1, 1, ways, opener=shared(make))
 
 
