@@ -12,16 +12,24 @@ __all__ = ["dumps"]
 PROTOCOL = 5
 
 
-def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, tuple[int, ...]]:
-    """Pickle `obj` for a queue of `domain`; also the offsets of the shared objects in it.
+def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, dict[int, _core.Shared], list[pickle.PickleBuffer]]:
+    """Pickle `obj` for a queue of `domain`; also the shared objects in it, and the buffers that travel beside.
 
     Whatever ``multiprocessing`` can send, this can, and reducers registered there count here.
     Raises what pickling raises, in the caller.
     """
-    buffer = io.BytesIO()
-    with collect_handles(domain) as offsets:
-        stdlib.ForkingPickler(buffer, PROTOCOL).dump(obj)
-    return buffer.getbuffer(), tuple(offsets)
+    file = io.BytesIO()
+    beside: list[pickle.PickleBuffer] = []
+
+    def stays_inside(buffer: pickle.PickleBuffer) -> bool:
+        if not _core.goes_beside(buffer):
+            return True
+        beside.append(buffer)
+        return False
+
+    with collect_handles(domain) as objects:
+        stdlib.ForkingPickler(file, PROTOCOL, True, stays_inside).dump(obj)  # it takes no names
+    return file.getbuffer(), objects, beside
 
 
 _core._use_serializer(dumps, pickle.loads)
