@@ -177,6 +177,16 @@ def get_nowait(bench: Bench) -> None:
     bench.ring.get_nowait()
 
 
+# From 3.12 on the buffer protocol has names in Python.
+BUFFER_PROTOCOL: dict[str, Callable[[Bench], object]] = (
+    {
+        "Buffer.__buffer__": lambda bench: bytes(memoryview(bench.buffer)[5:9]),
+        "Buffer.__release_buffer__": lambda bench: memoryview(bench.buffer).release(),
+    }
+    if sys.version_info >= (3, 12)
+    else {}
+)
+
 # "Type.name", and behind it in words the way of calling if there are several.
 TABLE: dict[str, Callable[[Bench], object]] = {
     "features": lambda _: _core.features(),
@@ -214,6 +224,8 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
     "Domain.used": lambda bench: bench.domain.used(),
+    "Domain.cool": lambda bench: bench.domain.cool(0),
+    "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
     **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation")},
     "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
     "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
@@ -267,7 +279,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.nbytes": lambda bench: bench.buffer.nbytes,
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],  # type: ignore[arg-type]
-    **({"Buffer.__buffer__": lambda bench: bench.buffer.__buffer__(0)} if sys.version_info >= (3, 12) else {}),
+    **BUFFER_PROTOCOL,
     "find_shared": lambda bench: _core.find_shared(bench.shared[3:]),
     "find_shared none": lambda bench: _core.find_shared(bench.large),
     "find_shared wrong": lambda _: _core.find_shared(1),
