@@ -14,7 +14,6 @@
 #define SEGMENT_LIMIT (UINT64_C(1) << 30) /* bytes; larger ones would waste too much */
 #define SHRINK_FROM (UINT64_C(4) << 20)   /* an empty queue gives such a segment back */
 #define JUMP_ROOM sizeof(pn_record)       /* always kept for the JUMP */
-#define TAKE_BYTES (UINT64_C(256) << 10)  /* copied under the head lock at most, about */
 
 /* ---- names ---------------------------------------------------------------- */
 
@@ -234,8 +233,8 @@ pn_ring_try_put(pn_ring *ring, const pn_batch *batch)
 
 /* ---- taking ---------------------------------------------------------------- */
 
-static bool
-reserve(pn_sink *sink, uint64_t more)
+bool
+pn_sink_reserve(pn_sink *sink, uint64_t more)
 {
     if (sink->used + more <= sink->capacity) {
         return true;
@@ -258,8 +257,8 @@ reserve(pn_sink *sink, uint64_t more)
  * that there is no instant at which neither the ring nor a process does. A reference
  * of its own for each object, so that no other thread gives up the bit meanwhile; whoever
  * decodes the record drops it. */
-static void
-answer_for(pn_domain *domain, const pn_record *record)
+void
+pn_ring_answer_for(pn_domain *domain, const pn_record *record)
 {
     const pn_handles *handles = pn_record_handles(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
@@ -302,14 +301,22 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     if (shut & PN_SHUT_NOW) {
         return PN_SHUT_DOWN;
     }
+    bool leased = cell->leases.kept;
+    if (leased && atomic_load_explicit(&cell->leases.orphans, memory_order_relaxed) != 0) {
+        pn_status again = pn_lease_redeliver(ring, sink);
+        if (again != PN_EMPTY) {
+            return again;
+        }
+    }
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
     if (number_of(head) != ring->get.number) {
         enter_segment(ring, &ring->get, number_of(head));
     }
     uint64_t tail = has_seen(ring, head) ? last_look(ring) : look_at_tail(ring);
-    uint64_t at = head, count = 0, bytes = 0, before = sink->used;
+    uint64_t at = head, count = 0, bytes = 0, before = sink->used, bare_end = before;
+    uint64_t taken = leased ? valid_mark(cell->head_mark, head)->count : 0;
     bool has_names = false;
-    while (count < sink->limit && sink->used < TAKE_BYTES) {
+    while (count < sink->limit && sink->used < PN_TAKE_BYTES) {
         if (at == tail) {
             tail = look_at_tail(ring);
             if (at == tail) {
@@ -332,18 +339,27 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
             return PN_INTERRUPTED; /* once more, in the next segment */
         }
         if (record->kind != PN_RECORD_PAD) {
-            if (!reserve(sink, size)) {
+            if (!pn_sink_reserve(sink, size)) {
                 if (count == 0) {
                     return PN_NO_MEMORY; /* private memory; the record stays */
                 }
                 break;
             }
+            bool bare = !leased || !pn_lease_is_needed(ring, taken + count);
+            if (!bare && !pn_lease_take(ring, record, taken + count)) {
+                if (count == 0) {
+                    sink->needs = size;
+                    return PN_NEED_LEASES;
+                }
+                break;
+            }
             if (record->flags != 0) {
-                answer_for(ring->domain, record);
+                pn_ring_answer_for(ring->domain, record);
                 has_names = true;
             }
             memcpy(sink->bytes + sink->used, record, size);
             sink->used += size;
+            bare_end = bare ? sink->used : bare_end;
             count++;
             bytes += pn_record_weight(record);
         }
@@ -355,10 +371,13 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     write_mark(cell->head_mark, head, at, count, bytes);
     commit(&cell->head, at, &cell->not_full);
     if (has_names) { /* a death before it: `takes` stays behind for good (object.h) */
-        for_each_record(ring->domain, sink->bytes + before, sink->used - before,
+        /* A record that has a lease is named by that: the ack counts. */
+        for_each_record(ring->domain, sink->bytes + before, bare_end - before,
                         pn_record_count_takes);
     }
     sink->count += count;
+    sink->id = taken;
+    sink->deliveries = 1;
     return PN_OK;
 }
 
@@ -369,12 +388,18 @@ pn_ring_get_and_unlock(pn_ring *ring, pn_sink *sink)
         uint64_t freed = 0;
         pn_status status = get_locked(ring, sink, &freed);
         pn_lock_release(&ring->cell->head_lock);
-        if (freed == 0) {
+        if (freed != 0) {
+            pn_heap_free(ring->domain, freed);
+        } else if (status == PN_NEED_LEASES) {
+            status = pn_lease_grow(ring, sink->needs);
+            if (status != PN_OK) {
+                return status;
+            }
+        } else {
             return status;
         }
-        pn_heap_free(ring->domain, freed);
-        status = pn_lock_enter(&ring->cell->head_lock, pn_slot_owner_alive, ring->domain);
-        if (status != PN_OK && status != PN_OWNER_DIED) {
+        status = pn_head_enter(ring);
+        if (status != PN_OK) {
             return status;
         }
     }
@@ -387,12 +412,10 @@ pn_ring_try_get(pn_ring *ring, pn_sink *sink)
     uint32_t shut =
         atomic_load_explicit(&cell->shut, memory_order_acquire); /* before tail: [shut] */
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
-    if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire)) {
+    if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire) &&
+        atomic_load_explicit(&cell->leases.orphans, memory_order_relaxed) == 0) {
         return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
-    pn_status status = pn_lock_try(&cell->head_lock);
-    if (status != PN_OK && status != PN_OWNER_DIED) {
-        return status;
-    }
-    return pn_ring_get_and_unlock(ring, sink);
+    pn_status status = pn_head_try(ring);
+    return status == PN_OK ? pn_ring_get_and_unlock(ring, sink) : status;
 }

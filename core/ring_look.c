@@ -99,6 +99,19 @@ pn_ring_new(pn_domain *domain, const char *name, uint64_t max_items, uint64_t ma
     return PN_OK;
 }
 
+pn_status
+pn_ring_new_leased(pn_domain *domain, const char *name, uint64_t max_items, uint64_t max_bytes,
+                   uint32_t max_deliveries, uint64_t *offset, uint32_t *generation)
+{
+    pn_status status = pn_ring_new(domain, name, max_items, max_bytes, offset, generation);
+    if (status == PN_OK) {
+        pn_ring_cell *cell = pn_at(domain, *offset);
+        cell->leases.max_deliveries = max_deliveries;
+        cell->leases.kept = 1;
+    }
+    return status;
+}
+
 void
 pn_ring_open(pn_ring *ring, pn_domain *domain, uint64_t offset)
 {
@@ -135,8 +148,8 @@ walk(pn_domain *domain, uint64_t offset, pn_record_visit visit, void *context)
     pn_ring_open(&ring, domain, offset);
     pn_ring_cell *cell = ring.cell;
     int64_t until = pn_now() + LOOK_NS;
-    pn_status status = pn_lock_wait(&cell->head_lock, until, pn_slot_owner_alive, domain);
-    if (status != PN_OK && status != PN_OWNER_DIED) {
+    pn_status status = pn_head_wait(&ring, until);
+    if (status != PN_OK) {
         return false;
     }
     status = pn_lock_wait(&cell->tail_lock, until, pn_slot_owner_alive, domain);
@@ -145,7 +158,8 @@ walk(pn_domain *domain, uint64_t offset, pn_record_visit visit, void *context)
         return false;
     }
     bool ended =
-        walk_records(&ring, atomic_load(&cell->head), atomic_load(&cell->tail), visit, context);
+        walk_records(&ring, atomic_load(&cell->head), atomic_load(&cell->tail), visit, context) ||
+        (cell->leases.kept && pn_lease_visit(&ring, visit, context));
     pn_lock_release(&cell->tail_lock);
     pn_lock_release(&cell->head_lock);
     return !ended;
@@ -156,7 +170,8 @@ static bool
 may_name_objects(pn_ring_cell *cell)
 {
     uint64_t last = atomic_load(&cell->last_handles), head = atomic_load(&cell->head);
-    return last != 0 && !(number_of(last) == number_of(head) && head >= last);
+    bool all_taken = number_of(last) == number_of(head) && head >= last;
+    return last != 0 && !(all_taken && !cell->leases.kept);
 }
 
 bool
@@ -203,7 +218,7 @@ pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block)
             return true;
         }
         if (number == last) {
-            return false;
+            return pn_lease_names_block(domain, ring, block);
         }
         number = (number + 1) & NUMBER_MASK;
     }
@@ -230,6 +245,7 @@ pn_ring_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named)
     pn_ring_cell *cell = ring.cell;
     uint64_t head = atomic_load(&cell->head), tail = atomic_load(&cell->tail);
     bool may_name = may_name_objects(cell);
+    pn_lease_discard(&ring, give_up, named); /* before head: it says which are void */
     /* Empty first: if we die before the cell is freed, nobody may walk its freed blocks, and
      * `takes` of what the records named must not grow while they still name it. */
     atomic_store(&cell->head, tail);

@@ -95,6 +95,11 @@ pn_ring_is_bounded(pn_ring_cell *cell)
     return cell->max_items != 0 || cell->max_bytes != 0;
 }
 
+/* Room for so much more; false: no private memory. */
+bool pn_sink_reserve(pn_sink *sink, uint64_t more);
+/* Before the take: from here on this process answers for what the record names. */
+void pn_ring_answer_for(pn_domain *domain, const pn_record *record);
+
 /* With tail_lock held; leaves it held. */
 pn_status pn_ring_put_locked(pn_ring *ring, const pn_batch *batch, bool may_shrink);
 /* After PN_NEED_SEGMENT, with no lock held: PN_NEED_SEGMENT says try the put again. */

@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include "slots.h"
+#include "sweep.h"
 
 #define WAIT_PAUSES 20
 #define WAIT_YIELDS 10
@@ -38,14 +39,15 @@ static pn_status
 attempt(sleep_side *side, int64_t deadline)
 {
     bool may_shrink = true;
+    if (side->sink != NULL) {
+        pn_status status = pn_head_wait(side->ring, deadline);
+        return status == PN_OK ? pn_ring_get_and_unlock(side->ring, side->sink) : status;
+    }
     for (;;) {
         pn_status status =
             pn_lock_wait(side->end_lock, deadline, pn_slot_owner_alive, side->ring->domain);
         if (status != PN_OK && status != PN_OWNER_DIED) {
             return status;
-        }
-        if (side->sink != NULL) {
-            return pn_ring_get_and_unlock(side->ring, side->sink);
         }
         status = pn_ring_put_locked(side->ring, side->batch, may_shrink);
         pn_lock_release(side->end_lock);
@@ -67,7 +69,8 @@ may_go(sleep_side *side)
     }
     if (side->sink != NULL) {
         return atomic_load_explicit(&cell->head, memory_order_acquire) !=
-               atomic_load_explicit(&cell->tail, memory_order_acquire);
+                   atomic_load_explicit(&cell->tail, memory_order_acquire) ||
+               atomic_load_explicit(&cell->leases.orphans, memory_order_acquire) != 0;
     }
     return pn_ring_within_limits(cell, side->batch);
 }
@@ -111,11 +114,22 @@ sleep_once(sleep_side *side, int64_t deadline)
     }
     int64_t slice_end = pn_now() + pn_self()->slice_ns;
     int64_t until = deadline < slice_end ? deadline : slice_end;
-    pn_watch watches[] = {
-        {side->sleeper, PN_WAITERS}, {low_half(side->watched), seen}, {&side->ring->cell->shut, 0}};
-    int result = pn_futex_wait_any(watches, 3, until);
+    pn_ring_cell *cell = side->ring->cell;
+    pn_watch watches[] = {{side->sleeper, PN_WAITERS},
+                          {low_half(side->watched), seen},
+                          {&cell->shut, 0},
+                          {&cell->leases.orphans, 0}};
+    int result = pn_futex_wait_any(watches, side->sink != NULL ? 4 : 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
+    }
+    if (errno == ETIMEDOUT && side->sink != NULL && cell->leases.kept) {
+        pn_sweep_sometimes(
+            side->ring->domain); /* what is missing may be in the hands of the dead */
+        if (may_go(side)) {
+            return PN_OK;
+        }
+        errno = ETIMEDOUT;
     }
     return errno == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
 }

@@ -4,6 +4,7 @@
 #include "sweep.h"
 
 #include "collect.h"
+#include "lease.h"
 #include "slots.h"
 
 #define SWEEP_EVERY_NS 1000000000LL
@@ -49,6 +50,20 @@ sweep_objects(pn_domain *domain, pn_block_kind kind, uint32_t slot)
     }
 }
 
+/* What a dead process had taken and not done, of every queue. False: something could not be
+ * handed on just now. */
+static bool
+sweep_leases(pn_domain *domain, uint32_t slot, bool awaited)
+{
+    uint32_t generation = atomic_load(&domain->slots[slot].generation);
+    bool complete = true;
+    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, 0); at != 0;
+         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, at)) {
+        complete &= pn_lease_sweep(domain, at, slot, generation, awaited);
+    }
+    return complete;
+}
+
 static void
 sweep_waits(pn_domain *domain, uint32_t slot)
 {
@@ -89,9 +104,10 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
     sweep_waits(domain, index);
     sweep_objects(domain, PN_BLOCK_SLAB_SMALL, index);
     sweep_objects(domain, PN_BLOCK_SLAB_LARGE, index);
+    bool complete = sweep_leases(domain, index, fate == AWAITED);
     sweep_blocks(domain, owner, fate != AWAITED);
-    if (fate == AWAITED) {
-        return false; /* stays DEAD, with its report */
+    if (fate == AWAITED || !complete) {
+        return false; /* stays DEAD, with its report; the next sweep tries again */
     }
     if (fate == REAPED && is_guardians(domain, slot)) {
         atomic_fetch_or(&slot->flags, PN_SLOT_SWEPT);

@@ -4,9 +4,12 @@
 
 #include "../buffer.h"
 
+#include <sys/mman.h>
+
 typedef struct {
     SharedObject shared;
     bool is_listed; /* in the registry */
+    char *own;      /* a private view of its bytes, NULL: they are seen as they are */
 } BufferObject;
 
 static bool
@@ -69,11 +72,29 @@ pn_buffer_attached(pn_state *state, SharedObject *self)
     return self;
 }
 
+/* Copy on write: an item of a queue with leases may be delivered again, as it was put. The kernel
+ * copies a page when it is written, so whoever only reads copies nothing. */
+static int
+view_privately(BufferObject *self)
+{
+    pn_domain *domain = self->shared.domain;
+    pn_buffer_cell *cell = pn_buffer_at(domain, self->shared.offset);
+    void *own = mmap(NULL, atomic_load(&cell->length), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_NORESERVE, domain->fd, (off_t)atomic_load(&cell->block));
+    if (own == MAP_FAILED) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    self->own = own;
+    return 0;
+}
+
 SharedObject *
 pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
 {
     pn_buffer_cell *cell = pn_buffer_at(ring->domain, offset);
-    if (atomic_load_explicit(&cell->flags, memory_order_relaxed) & PN_BUFFER_SHARED) {
+    bool is_shared = atomic_load_explicit(&cell->flags, memory_order_relaxed) & PN_BUFFER_SHARED;
+    if (is_shared) {
         SharedObject *listed = find_listed(state, ring->domain, offset);
         if (listed != NULL) {
             Py_INCREF(listed);
@@ -86,7 +107,14 @@ pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
     }
     pn_object_retain(ring->domain, offset);
     pn_shared_set(self, ring->domain_object, offset, atomic_load(&cell->object.generation));
-    return pn_buffer_attached(state, self);
+    if (is_shared) {
+        return pn_buffer_attached(state, self);
+    }
+    const pn_ring_cell *cell_of_ring = pn_at(ring->domain, ring->offset);
+    if (cell_of_ring->leases.kept && view_privately((BufferObject *)self) < 0) {
+        Py_CLEAR(self);
+    }
+    return self;
 }
 
 static void
@@ -96,6 +124,9 @@ buffer_dealloc(BufferObject *self)
         pn_state *state = pn_state_of((PyObject *)self);
         pn_registry_remove(&state->registry, &self->shared,
                            pn_buffer_bytes(self->shared.domain, self->shared.offset));
+    }
+    if (self->own != NULL) {
+        munmap(self->own, pn_buffer_length(self->shared.domain, self->shared.offset));
     }
     pn_shared_dealloc(&self->shared);
 }
@@ -162,7 +193,9 @@ buffer_get(SharedObject *self, Py_buffer *view, int flags)
         view->obj = NULL;
         return -1;
     }
-    return PyBuffer_FillInfo(view, (PyObject *)self, pn_buffer_bytes(self->domain, self->offset),
+    char *own = ((BufferObject *)self)->own;
+    char *bytes = own != NULL ? own : pn_buffer_bytes(self->domain, self->offset);
+    return PyBuffer_FillInfo(view, (PyObject *)self, bytes,
                              (Py_ssize_t)pn_buffer_length(self->domain, self->offset),
                              is_readonly(self), flags);
 }

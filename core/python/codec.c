@@ -380,6 +380,17 @@ decode_payload(pn_state *state, SharedObject *ring, const pn_record *record, con
     }
 }
 
+void
+pn_let_go(SharedObject *ring, const pn_record *record)
+{
+    /* The take gave this process a reference to each object named: unpickled objects have
+     * their own now, and what stood in a buffer was copied. */
+    const pn_handles *handles = pn_record_handles(record);
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        pn_object_drop(ring->domain, handles->offset[i]);
+    }
+}
+
 PyObject *
 pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
 {
@@ -395,13 +406,8 @@ pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
     default:
         break;
     }
-    pn_domain *domain = ring->domain;
-    payload data = open_payload(domain, record);
+    payload data = open_payload(ring->domain, record);
     PyObject *result = decode_payload(state, ring, record, &data);
-    /* The take gave this process a reference to each object named: unpickled objects have
-     * their own now, and what stood in a buffer was copied. */
-    for (uint32_t i = 0; data.handles != NULL && i < data.handles->count; i++) {
-        pn_object_drop(domain, data.handles->offset[i]);
-    }
+    pn_let_go(ring, record);
     return result;
 }

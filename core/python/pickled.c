@@ -194,7 +194,9 @@ encode_parts(pn_state *state, SharedObject *ring, pn_writer *out, size_t start, 
 {
     PyObject *pickle, *objects, *list;
     parcel item = {.count = 0};
-    if (!PyArg_ParseTuple(parts, "OO!O!", &pickle, &PyDict_Type, &objects, &PyList_Type, &list) ||
+    int once;
+    if (!PyArg_ParseTuple(parts, "OO!O!p", &pickle, &PyDict_Type, &objects, &PyList_Type, &list,
+                          &once) ||
         PyObject_GetBuffer(pickle, &item.pickle, PyBUF_SIMPLE) < 0) {
         return -1;
     }
@@ -206,6 +208,9 @@ encode_parts(pn_state *state, SharedObject *ring, pn_writer *out, size_t start, 
         result = result ? result : encode_beside(state, ring, out, start, &item);
     }
     close_all(&item);
+    if (result == 0 && once) {
+        ((pn_record *)(out->bytes + start))->flags |= PN_RECORD_ONCE;
+    }
     return result;
 }
 

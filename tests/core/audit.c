@@ -225,6 +225,7 @@ audit_object(pn_domain *domain, uint64_t offset)
         wrong = audit_buffer(domain, offset);
     } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_RING) {
         wrong = audit_ring(domain, offset);
+        wrong = wrong != NULL ? wrong : audit_leases(domain, offset);
     }
     return wrong;
 }

@@ -12,8 +12,11 @@ __all__ = ["dumps"]
 PROTOCOL = 5
 
 
-def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, dict[int, _core.Shared], list[pickle.PickleBuffer]]:
-    """Pickle `obj` for a queue of `domain`; also the shared objects in it, and the buffers that travel beside.
+def dumps(
+    obj: object, domain: _core.Domain
+) -> tuple[memoryview, dict[int, _core.Shared], list[pickle.PickleBuffer], bool]:
+    """Pickle `obj` for a queue of `domain`; also the shared objects in it, the buffers that travel beside, and
+    whether it unpickles once only, because a file descriptor is sent along.
 
     Whatever ``multiprocessing`` can send, this can, and reducers registered there count here.
     Raises what pickling raises, in the caller.
@@ -27,9 +30,12 @@ def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, dict[int, _cor
         beside.append(buffer)
         return False
 
+    pickler = stdlib.ForkingPickler(file, PROTOCOL, True, stays_inside)  # it takes no names
+    sent = stdlib.descriptors_sent()
     with collect_handles(domain) as objects:
-        stdlib.ForkingPickler(file, PROTOCOL, True, stays_inside).dump(obj)  # it takes no names
-    return file.getbuffer(), objects, beside
+        pickler.dump(obj)
+    once = stdlib.descriptors_sent() != sent and stdlib.carries_descriptor(pickler)
+    return file.getbuffer(), objects, beside, once
 
 
 _core._use_serializer(dumps, pickle.loads)
