@@ -69,8 +69,8 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
-        self.buffer = _core.Buffer(self.domain, 1 << 16, shared=True)
-        self.shared: Any = np.frombuffer(self.buffer)  # type: ignore[call-overload]
+        self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
+        self.shared: Any = np.frombuffer(self.buffer)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
@@ -307,11 +307,11 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.__init__": lambda bench: _core.Buffer(bench.domain, 5000, "name", shared=True),
     "Buffer.__init__ wrong": lambda bench: _core.Buffer(bench.domain, -1),
     "Buffer.__init__ too large": lambda bench: _core.Buffer(bench.domain, 1 << 40, shared=True),
-    "Buffer.__init__ twice": lambda bench: bench.buffer.__init__(bench.domain, 1),  # type: ignore[misc]
+    "Buffer.__init__ twice": lambda bench: bench.buffer.__init__(bench.domain, 1),
     "Shared._attach buffer": lambda bench: _core.Buffer._attach(bench.domain, *bench.buffer._handle),
     "Buffer.nbytes": lambda bench: bench.buffer.nbytes,
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
-    "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],  # type: ignore[arg-type]
+    "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
     "find_shared": lambda bench: _core.find_shared(bench.shared[3:]),
     "find_shared none": lambda bench: _core.find_shared(bench.large),

@@ -18,6 +18,15 @@ PAGE = 4096
 LARGE = 100_000
 
 
+def view_of(buffer: Any) -> memoryview:
+    """Before Python 3.12 the buffer protocol of C has no name that a type checker knows."""
+    return memoryview(buffer)
+
+
+def new(size: int) -> memoryview:
+    return view_of(_core.Buffer(domain(), size))
+
+
 def payloads() -> int:
     gc.collect()
     return memory()["payloads"]
@@ -26,7 +35,7 @@ def payloads() -> int:
 def test_view_is_writable_and_outlives_the_object() -> None:
     before = payloads()
     buffer = _core.Buffer(domain(), LARGE)
-    view = memoryview(buffer)
+    view = view_of(buffer)
     assert (len(view), view.readonly, buffer.nbytes, buffer.readonly) == (LARGE, False, LARGE, False)
     view[:5] = b"hello"
     part = view[1:4]
@@ -39,7 +48,7 @@ def test_view_is_writable_and_outlives_the_object() -> None:
 
 def test_view_outlives_the_domain_object() -> None:
     own = _core.Domain.create(max_bytes=16 << 20)
-    view = memoryview(_core.Buffer(own, LARGE))
+    view = view_of(_core.Buffer(own, LARGE))
     view[:] = b"x" * LARGE
     del own
     gc.collect()
@@ -48,10 +57,10 @@ def test_view_outlives_the_domain_object() -> None:
 
 def test_handle_names_the_same_bytes() -> None:
     buffer = _core.Buffer(domain(), 10)
-    memoryview(buffer)[:] = b"0123456789"
+    view_of(buffer)[:] = b"0123456789"
     same = _core.Buffer._attach(domain(), *buffer._handle)
-    memoryview(same)[0:1] = b"X"
-    assert bytes(memoryview(buffer)) == b"X123456789"
+    view_of(same)[0:1] = b"X"
+    assert bytes(view_of(buffer)) == b"X123456789"
     handle = buffer._handle
     del buffer, same
     with pytest.raises(procession.StaleHandle):
@@ -59,7 +68,7 @@ def test_handle_names_the_same_bytes() -> None:
 
 
 def test_empty_buffer() -> None:
-    assert bytes(memoryview(_core.Buffer(domain(), 0))) == b""
+    assert bytes(new(0)) == b""
 
 
 @pytest.mark.parametrize("size", [-1, "1", 1.5, None, 1 << 70])
@@ -73,7 +82,7 @@ def test_wrong_uses() -> None:
     with pytest.raises(RuntimeError, match="made already"):
         buffer.__init__(domain(), 10)  # type: ignore[misc]
     with pytest.raises(RuntimeError, match="was not called"):
-        memoryview(unmade(buffer))
+        view_of(unmade(buffer))
     with pytest.raises(TypeError, match="another kind of object"):
         _core.Ring._attach(domain(), *buffer._handle)
     with pytest.raises(procession.DomainFull):
@@ -99,7 +108,7 @@ def test_memory_that_is_not_there_leaves_nothing() -> None:
 def test_fork_keeps_a_view_that_its_parent_drops() -> None:
     """The parent makes new ones meanwhile: the child's bytes are nobody else's."""
     buffer = _core.Buffer(domain(), LARGE)
-    view = memoryview(buffer)
+    view = view_of(buffer)
     view[:] = b"a" * LARGE
     go_reader, go = os.pipe()
     pid = os.fork()
@@ -111,7 +120,7 @@ def test_fork_keeps_a_view_that_its_parent_drops() -> None:
         finally:
             os._exit(code)
     del buffer, view
-    others = [memoryview(_core.Buffer(domain(), LARGE)) for _ in range(20)]
+    others = [new(LARGE) for _ in range(20)]
     for other in others:
         other[:] = b"b" * LARGE
     os.write(go, b"!")
@@ -128,7 +137,7 @@ def put_and_stay(queue: procession.Queue[bytes], ready: procession.Queue[int]) -
 
 
 def take_and_stay(queue: procession.Queue[bytes], ready: procession.Queue[int]) -> None:
-    view = memoryview(_core.Buffer(domain(), LARGE))
+    view = new(LARGE)
     taken = [queue.get() for _ in range(5)]
     ready.put(len(taken) + len(view))
     signal.pause()
@@ -223,7 +232,7 @@ def test_many_items_of_all_sizes_leave_memory_flat() -> None:
 
 def test_many_buffers_are_held_at_once() -> None:
     before = payloads()
-    views = [memoryview(_core.Buffer(domain(), 8)) for _ in range(20_000)]
+    views = [new(8) for _ in range(20_000)]
     for number, view in enumerate(views):
         view[:] = number.to_bytes(8, "little")
     assert all(int.from_bytes(view, "little") == number for number, view in enumerate(views))
