@@ -46,6 +46,10 @@ class Explosive:
         return explode, ()
 
 
+def array_over(buffer: Any) -> Any:
+    return np.frombuffer(buffer)
+
+
 class Mutex(_core.Mutex):
     """Takes note of nothing when it comes from a dead owner."""
 
@@ -70,7 +74,7 @@ class Bench:
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
-        self.shared: Any = np.frombuffer(self.buffer)
+        self.shared = array_over(self.buffer)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
