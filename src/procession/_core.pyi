@@ -133,7 +133,6 @@ class Ring(Shared):
     def _open(self) -> None: ...
     def _look(self) -> tuple[int, int, int, int, int, int, int]: ...
 
-@disjoint_base
 class LeasedRing(Ring):
     def __init__(
         self, domain: Domain, name: str = "", maxsize: int = 0, max_bytes: int = 0, max_deliveries: int = 0
