@@ -9,8 +9,6 @@ by a slot of the process table that was reserved for the child.
 import os
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from procession import _core
@@ -18,7 +16,7 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["collect_handles", "reduce_shared"]
+__all__ = ["handles_travel", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
 
@@ -27,7 +25,7 @@ class _Carriage(threading.local):
     """What is being pickled in this thread, if an item of a queue is."""
 
     domain: _core.Domain | None = None
-    offsets: set[int] | None = None
+    objects: dict[int, _core.Shared] | None = None  # by offset
 
 
 class _Starts:
@@ -61,15 +59,21 @@ _carriage = _Carriage()
 _starts = _Starts()
 
 
-@contextmanager
-def collect_handles(domain: _core.Domain) -> Iterator[set[int]]:
-    """While an item of a queue of `domain` is pickled: gather the objects that it names."""
-    before = _carriage.domain, _carriage.offsets
-    _carriage.domain, _carriage.offsets = domain, set()
+def pickle_item(pickler: stdlib.ForkingPickler, obj: object, domain: _core.Domain) -> dict[int, _core.Shared]:
+    """Pickle an item for a queue of `domain`; return, by offset, the shared objects that it names."""
+    before = _carriage.domain, _carriage.objects
+    objects: dict[int, _core.Shared] = {}
+    _carriage.domain, _carriage.objects = domain, objects
     try:
-        yield _carriage.offsets
+        pickler.dump(obj)
     finally:
-        _carriage.domain, _carriage.offsets = before
+        _carriage.domain, _carriage.objects = before
+    return objects
+
+
+def handles_travel() -> bool:
+    """Is something pickled just now that may name objects of a domain: an item, or a new process's arguments?"""
+    return _carriage.objects is not None or stdlib.spawning_popen() is not None
 
 
 def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
@@ -80,9 +84,9 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     domain = shared._domain
     offset, generation = shared._handle
     cls = type(shared)
-    if _carriage.offsets is not None and _carriage.domain is not None:
+    if _carriage.objects is not None and _carriage.domain is not None:
         if _carriage.domain.uuid == domain.uuid:
-            _carriage.offsets.add(offset)
+            _carriage.objects[offset] = shared
             where: tuple[Any, ...] = (None, None, 0)
         else:
             where = ((os.getpid(), domain.fd), None, 0)
