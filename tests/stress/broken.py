@@ -9,7 +9,7 @@ from typing import Any
 
 import procession
 
-__all__ = ["QUEUES"]
+__all__ = ["OF_ARRAYS", "QUEUES"]
 
 
 class Dropping(procession.Queue[Any]):
@@ -64,4 +64,5 @@ class Stdlib:
         self._ended.value = 1
 
 
+OF_ARRAYS: set[str] = set()  # those that break what is promised of large items
 QUEUES = {"dropping": Dropping, "doubling": Doubling, "stdlib": Stdlib}

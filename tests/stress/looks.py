@@ -1,10 +1,13 @@
-"""What the kernel tells of a process."""
+"""What the kernel and the process table tell of a process."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-__all__ = ["children_of", "command_of", "look_at", "state_of"]
+__all__ = ["GUARDIAN", "children_of", "command_of", "is_template", "look_at", "state_of", "templates_of"]
+
+GUARDIAN = 4  # flag of its line in the process table
 
 
 def command_of(pid: int) -> str:
@@ -38,3 +41,13 @@ def look_at(pid: int) -> str:
         except OSError as error:
             found.append(str(error))
     return " ".join(found)
+
+
+def templates_of(domain: Any) -> list[int]:
+    """Return the processes that fork children of method forkserver."""
+    return [pid for _, _, state, pid, *_, name in domain.slots() if state and pid and is_template(name)]
+
+
+def is_template(name: str) -> bool:
+    """Is this the name of such a process, in its line of the process table?"""
+    return name.startswith("forkserver")

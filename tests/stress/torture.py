@@ -30,6 +30,7 @@ from procession._memory.domain import domains
 from tests.leaks import Snapshot, snapshot
 from tests.stress import broken
 from tests.stress.looks import command_of
+from tests.stress.mix import choose, parse_mix, show_mix
 from tests.stress.rounds import END, Round
 from tests.stress.tally import Tally, table
 from tests.stress.trees import fell_a_tree, is_guardian
@@ -105,7 +106,7 @@ def torture(options: argparse.Namespace) -> Tally:
     while (done := tally.kills.total()) < options.kills and not (tally.faults and not options.keep_going):
         Round(options, tally, rng, min(ROUND, options.kills - done)).run()
         if options.trees and not tally.faults:
-            fall = fell_a_tree(rng, rng.choice(options.start_methods))
+            fall = fell_a_tree(rng, choose(rng, options.start_methods))
             tally.falls.append(fall)
             tally.kills["root"] += 1
             if fall.left:
@@ -128,7 +129,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=None, help="random if not given; printed")
-    parser.add_argument("--start-methods", type=lambda text: text.split(","), default=["fork", "spawn"])
+    parser.add_argument(
+        "--start-methods",
+        type=parse_mix,
+        default=parse_mix("fork,spawn"),
+        help="such as fork,spawn=0.5: methods, with their share of the starts",
+    )
     parser.add_argument("--stop", action="store_true", help="mix SIGSTOP and SIGCONT in")
     parser.add_argument("--spare-consumers", action="store_true", help="so that nothing at all may be missing")
     parser.add_argument("--no-trees", dest="trees", action="store_false", help="do not kill whole programs")
@@ -145,7 +151,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
-    words = ["--kills", options.kills, "--seed", options.seed, "--start-methods", ",".join(options.start_methods)]
+    words = ["--kills", options.kills, "--seed", options.seed, "--start-methods", show_mix(options.start_methods)]
     words += ["--stop"] * options.stop + ["--no-trees"] * (not options.trees)
     words += ["--spare-consumers"] * options.spare_consumers
     words += ["--queue", options.queue] if options.queue != "procession" else []
