@@ -13,7 +13,19 @@ import pickle
 import random
 from typing import Any
 
-__all__ = ["Broken", "Kept", "Raw", "bulk_of", "check_bytes", "expected", "identify_bulky", "make_bulky", "spoil"]
+__all__ = [
+    "HAS_NUMPY",
+    "LARGEST",
+    "Broken",
+    "Kept",
+    "Raw",
+    "bulk_of",
+    "expected",
+    "flat",
+    "identify_bulky",
+    "make_bulky",
+    "spoil",
+]
 
 # Its idle threads would make each fork of the driver a fork of a process with threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

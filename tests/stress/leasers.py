@@ -1,17 +1,15 @@
 """Those around a queue with leases: who takes items and acks them, at once or later or never, and who joins.
 
-``task_done()`` names no item: it acks the oldest that its process has. So a consumer holds either what one call gave it,
-in that order, or items whose ids it knows.
+``task_done()`` names no item: it acks what its process has had in hand for the longest time.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import os
 import queue as stdlib_queue
 import random
 import time
+from collections import deque
 from typing import Any
 
 import procession
@@ -34,16 +32,14 @@ class Hand:
         self.line = ledger.line(number)
         self.queue = queue
         self.kept = Kept(random.Random(seed))
-        self._held: list[tuple[int, int, int]] = []  # a heap: order, place of the receipt, identity
-        self._order = itertools.count()
+        self._held: deque[tuple[int, int]] = deque()  # place of the receipt, identity
         self._fresh: dict[int, int] = {}  # for each producer the last item that came to us as the first of all
 
     def __len__(self) -> int:
         return len(self._held)
 
     def take(self, count: int, timeout: float | None) -> None:
-        """Get up to so many, without asking for their ids. The hand is empty."""
-        assert not self._held
+        """Get up to so many, without asking for their ids."""
         self.line.asking = count
         try:
             items = [self.queue.get(timeout=timeout)] if count == 1 else self.queue.get_many(count, timeout=timeout)
@@ -65,8 +61,8 @@ class Hand:
         told = [(identity, number, times) for identity, (_, number, times) in zip(identities, got, strict=True)]
         places = self.ledger.note(self.number, told)
         self.line.received += len(got)
-        for place, (identity, number, deliveries), (item, _, _) in zip(places, told, got, strict=True):
-            heapq.heappush(self._held, (next(self._order) if number is None else number, place, identity))
+        for place, (identity, _, deliveries), (item, _, _) in zip(places, told, got, strict=True):
+            self._held.append((place, identity))
             self._see_order(identity, deliveries)
             if bulk := self.kept.add(identity, item):
                 self.line.bulky += 1
@@ -82,7 +78,7 @@ class Hand:
     def ack(self, count: int) -> None:
         """Say of the oldest that they are done."""
         for _ in range(min(count, len(self._held))):
-            _, place, identity = heapq.heappop(self._held)
+            place, identity = self._held.popleft()
             self.ledger.mark(self.number, place, ACKING)
             self.ledger.deliver(identity)
             self.queue.task_done()
@@ -95,7 +91,6 @@ def consume_leased(ledger: Ledger, number: int, queue: Any, seed: int, ending: i
     line = ledger.line(number)
     line.pid = os.getpid()
     hand = Hand(ledger, number, queue, seed)
-    most = rng.choice((1, 3, 30))  # that it holds, if it knows the ids
     until = rng.choice((1, 30, 1000)) if ending != ENDED else RECEIPTS - MANY
     os.nice(NICENESS)
     line.began = 1
@@ -103,12 +98,10 @@ def consume_leased(ledger: Ledger, number: int, queue: Any, seed: int, ending: i
         line.beats += 1
         timeout = rng.random() * 0.01 if rng.random() < 0.1 else None
         try:
-            if not hand and rng.random() < 0.5:
+            if rng.random() < 0.5:
                 hand.take(rng.choice((1, 1, 1, 2, 16, MANY)), timeout)
-                most = 0  # others than these can be taken when all of them are acked
             else:
                 hand.take_one(timeout)
-                most = rng.choice((1, 3, 30)) if len(hand) == 1 else most
         except stdlib_queue.Empty:
             hand.ack(1)
         except procession.ShutDown:
@@ -118,9 +111,9 @@ def consume_leased(ledger: Ledger, number: int, queue: Any, seed: int, ending: i
             return
         if line.receipts >= until and (hand or ending == ENDED):
             break
-        nap(rng, 0.05)  # it forgets them for a while
-        if len(hand) >= most or rng.random() < 0.2 or ledger.finishing:
-            hand.ack(len(hand) if not most or rng.random() < 0.3 else rng.randrange(1, len(hand) + 1))
+        nap(rng, 0.05)
+        if rng.random() < 0.7 or len(hand) > 2 * MANY or ledger.finishing:  # else it forgets them for a while
+            hand.ack(len(hand) if rng.random() < 0.6 else rng.randrange(len(hand) + 1))
     if ending == ENDED:
         hand.ack(len(hand))
     line.ending = ending

@@ -13,6 +13,7 @@ from typing import Any
 
 import procession
 from procession._memory.domain import domains
+from tests.stress.arrays import Broken
 from tests.stress.cast import Cast
 from tests.stress.count import count_leased, count_plain
 from tests.stress.killer import Killer
@@ -166,6 +167,10 @@ class Round:
             if self.hold:
                 print(f"held for a debugger: driver {os.getpid()}", flush=True)
                 signal.pause()
+        except Broken as error:  # the driver takes what is left
+            self.tally.failed += 1
+            self.tally.torn += "torn: " in str(error)
+            self.tally.fault(f"the driver: {error}")
         finally:
             self.clear()
 
