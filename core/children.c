@@ -196,6 +196,10 @@ reap_locked(pn_child *child)
     child->orphaned = pn_slot_flags(child->domain, child->slot, child->generation, &flags) &&
                       (flags & PN_SLOT_ORPHANED) && info.si_status == SIGKILL;
     keep_report(child);
+    if (result == 0) { /* the last word, whatever it said itself, or could not say */
+        pn_slot_judge(child->domain, child->slot, child->generation,
+                      !child->signalled && child->code == 0);
+    }
     pn_sweep_reaped(child->domain, child->slot, child->generation);
     atomic_store(&child->state, result == 0 ? PN_CHILD_ENDED : PN_CHILD_LOST);
     unlist(child);

@@ -14,7 +14,7 @@ typedef struct {
     uint32_t expected;
 } pn_watch;
 
-#define PN_WATCHES 3
+#define PN_WATCHES 4
 
 /* Sleep while all words have the values expected of them. Without futex_waitv
  * only the first is watched, so the caller's slice must be short. */

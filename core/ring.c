@@ -13,6 +13,7 @@
 #include "futex.h"
 #include "heap.h"
 #include "slots.h"
+#include "sweep.h"
 
 #define NUMBER_SHIFT 40
 #define NUMBER_MASK UINT64_C(0xffffff)
@@ -21,7 +22,6 @@
 #define SEGMENT_LIMIT (UINT64_C(1) << 30) /* bytes; larger ones would waste too much */
 #define SHRINK_FROM (UINT64_C(4) << 20)   /* an empty queue gives such a segment back */
 #define JUMP_ROOM sizeof(pn_record)       /* always kept for the JUMP */
-#define TAKE_BYTES (UINT64_C(256) << 10)  /* copied under the head lock at most, about */
 #define WAIT_PAUSES 20
 #define WAIT_YIELDS 10
 #define WAIT_PROBE 8             /* where pausing was in vain, every 8th wait tries it again */
@@ -113,6 +113,21 @@ outstanding(pn_ring_cell *cell, uint64_t *count, uint64_t *bytes)
 }
 
 uint64_t
+pn_ring_taken(pn_ring_cell *cell)
+{
+    uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
+    return atomic_load_explicit(&valid_mark(cell->head_mark, head)->count, memory_order_relaxed);
+}
+
+uint64_t
+pn_ring_put_count(pn_ring_cell *cell)
+{
+    uint64_t count, bytes;
+    read_totals(&cell->tail, cell->tail_mark, &count, &bytes);
+    return count;
+}
+
+uint64_t
 pn_ring_count(pn_ring *ring)
 {
     uint64_t count, bytes;
@@ -177,8 +192,8 @@ within_limits_locked(pn_ring *ring, uint64_t tail, const pn_batch *batch)
 
 /* Wake the leader that sleeps on `word`, if there is one. The caller has aimed
  * list_op_pending at the word, before the store that the leader waits for. */
-static void
-wake_leader(pn_word *word)
+void
+pn_wake_leader(pn_word *word)
 {
     if (atomic_load_explicit(word, memory_order_relaxed) != 0) {
         atomic_store_explicit(word, 0, memory_order_relaxed);
@@ -197,7 +212,7 @@ commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
      * the sleeper's word ([sleep check] has the same fence between its own two). */
     atomic_exchange_explicit(end, position, memory_order_seq_cst);
     pn_fence_after_exchange();
-    wake_leader(sleeper);
+    pn_wake_leader(sleeper);
     pn_pending_clear(self);
 }
 
@@ -364,8 +379,8 @@ pn_ring_try_put(pn_ring *ring, const pn_batch *batch)
 
 /* ---- taking ---------------------------------------------------------------- */
 
-static bool
-reserve(pn_sink *sink, uint64_t more)
+bool
+pn_sink_reserve(pn_sink *sink, uint64_t more)
 {
     if (sink->used + more <= sink->capacity) {
         return true;
@@ -384,19 +399,13 @@ reserve(pn_sink *sink, uint64_t more)
     return true;
 }
 
-static const pn_handles *
-handles_of(const pn_record *record)
-{
-    return record->flags & PN_RECORD_HANDLES ? (const pn_handles *)(record + 1) : NULL;
-}
-
 static const pn_block_ref *
 block_of(const pn_record *record)
 {
     if (!(record->flags & PN_RECORD_BLOCK)) {
         return NULL;
     }
-    const pn_handles *handles = handles_of(record);
+    const pn_handles *handles = pn_record_handles(record);
     const char *at = (const char *)(record + 1);
     if (handles != NULL) {
         at += sizeof(*handles) + handles->count * sizeof(uint64_t);
@@ -408,11 +417,10 @@ block_of(const pn_record *record)
  * that there is no instant at which neither the ring nor a process does. A reference
  * of its own for each object, so that no other thread gives up the bit meanwhile; whoever
  * decodes the record drops it. */
-static void
-answer_for(pn_ring *ring, const pn_record *record)
+void
+pn_ring_answer_for(pn_domain *domain, const pn_record *record)
 {
-    pn_domain *domain = ring->domain;
-    const pn_handles *handles = handles_of(record);
+    const pn_handles *handles = pn_record_handles(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
         pn_object_retain(domain, handles->offset[i]);
     }
@@ -465,13 +473,20 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     if (shut & PN_SHUT_NOW) {
         return PN_SHUT_DOWN;
     }
+    bool leased = cell->leases.kept;
+    if (leased && atomic_load_explicit(&cell->leases.orphans, memory_order_relaxed) != 0) {
+        pn_status again = pn_lease_redeliver(ring, sink);
+        if (again != PN_EMPTY) {
+            return again;
+        }
+    }
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
     if (number_of(head) != ring->get.number) {
         enter_segment(ring, &ring->get, number_of(head));
     }
     uint64_t tail = has_seen(ring, head) ? last_look(ring) : look_at_tail(ring);
-    uint64_t at = head, count = 0, bytes = 0;
-    while (count < sink->limit && sink->used < TAKE_BYTES) {
+    uint64_t at = head, count = 0, bytes = 0, taken = leased ? pn_ring_taken(cell) : 0;
+    while (count < sink->limit && sink->used < PN_TAKE_BYTES) {
         if (at == tail) {
             tail = look_at_tail(ring);
             if (at == tail) {
@@ -494,14 +509,21 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
             return PN_INTERRUPTED; /* once more, in the next segment */
         }
         if (record->kind != PN_RECORD_PAD) {
-            if (!reserve(sink, size)) {
+            if (!pn_sink_reserve(sink, size)) {
                 if (count == 0) {
                     return PN_NO_MEMORY; /* private memory; the record stays */
                 }
                 break;
             }
+            if (leased && !pn_lease_take(ring, record, taken + count)) {
+                if (count == 0) {
+                    sink->needs = size;
+                    return PN_NEED_LEASES;
+                }
+                break;
+            }
             if (record->flags != 0) {
-                answer_for(ring, record);
+                pn_ring_answer_for(ring->domain, record);
             }
             memcpy(sink->bytes + sink->used, record, size);
             sink->used += size;
@@ -516,6 +538,8 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
     write_mark(cell->head_mark, head, at, count, bytes);
     commit(&cell->head, at, &cell->not_full);
     sink->count += count;
+    sink->id = taken;
+    sink->deliveries = 1;
     return PN_OK;
 }
 
@@ -526,12 +550,18 @@ get_and_unlock(pn_ring *ring, pn_sink *sink)
         uint64_t freed = 0;
         pn_status status = get_locked(ring, sink, &freed);
         pn_lock_release(&ring->cell->head_lock);
-        if (freed == 0) {
+        if (freed != 0) {
+            pn_heap_free(ring->domain, freed);
+        } else if (status == PN_NEED_LEASES) {
+            status = pn_lease_grow(ring, sink->needs); /* the domain's lock comes before ours */
+            if (status != PN_OK) {
+                return status;
+            }
+        } else {
             return status;
         }
-        pn_heap_free(ring->domain, freed);
-        status = pn_lock_enter(&ring->cell->head_lock, pn_slot_owner_alive, ring->domain);
-        if (status != PN_OK && status != PN_OWNER_DIED) {
+        status = pn_head_enter(ring);
+        if (status != PN_OK) {
             return status;
         }
     }
@@ -544,14 +574,12 @@ pn_ring_try_get(pn_ring *ring, pn_sink *sink)
     uint32_t shut =
         atomic_load_explicit(&cell->shut, memory_order_acquire); /* before tail: [shut] */
     uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
-    if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire)) {
+    if (!has_seen(ring, head) && head == atomic_load_explicit(&cell->tail, memory_order_acquire) &&
+        atomic_load_explicit(&cell->leases.orphans, memory_order_relaxed) == 0) {
         return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
-    pn_status status = pn_lock_try(&cell->head_lock);
-    if (status != PN_OK && status != PN_OWNER_DIED) {
-        return status;
-    }
-    return get_and_unlock(ring, sink);
+    pn_status status = pn_head_try(ring);
+    return status == PN_OK ? get_and_unlock(ring, sink) : status;
 }
 
 /* ---- sleeping -------------------------------------------------------------- */
@@ -572,14 +600,15 @@ static pn_status
 attempt(sleep_side *side, int64_t deadline)
 {
     bool may_shrink = true;
+    if (side->sink != NULL) {
+        pn_status status = pn_head_wait(side->ring, deadline);
+        return status == PN_OK ? get_and_unlock(side->ring, side->sink) : status;
+    }
     for (;;) {
         pn_status status =
             pn_lock_wait(side->end_lock, deadline, pn_slot_owner_alive, side->ring->domain);
         if (status != PN_OK && status != PN_OWNER_DIED) {
             return status;
-        }
-        if (side->sink != NULL) {
-            return get_and_unlock(side->ring, side->sink);
         }
         status = put_locked(side->ring, side->batch, may_shrink);
         pn_lock_release(side->end_lock);
@@ -601,7 +630,8 @@ may_go(sleep_side *side)
     }
     if (side->sink != NULL) {
         return atomic_load_explicit(&cell->head, memory_order_acquire) !=
-               atomic_load_explicit(&cell->tail, memory_order_acquire);
+                   atomic_load_explicit(&cell->tail, memory_order_acquire) ||
+               atomic_load_explicit(&cell->leases.orphans, memory_order_acquire) != 0;
     }
     return within_limits(cell, side->batch);
 }
@@ -645,11 +675,21 @@ sleep_once(sleep_side *side, int64_t deadline)
     }
     int64_t slice_end = pn_now() + pn_self()->slice_ns;
     int64_t until = deadline < slice_end ? deadline : slice_end;
-    pn_watch watches[] = {
-        {side->sleeper, PN_WAITERS}, {low_half(side->watched), seen}, {&side->ring->cell->shut, 0}};
-    int result = pn_futex_wait_any(watches, 3, until);
+    pn_ring_cell *cell = side->ring->cell;
+    pn_watch watches[] = {{side->sleeper, PN_WAITERS},
+                          {low_half(side->watched), seen},
+                          {&cell->shut, 0},
+                          {&cell->leases.orphans, 0}};
+    int result = pn_futex_wait_any(watches, side->sink != NULL ? 4 : 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
+    }
+    if (errno == ETIMEDOUT && side->sink != NULL && cell->leases.kept) {
+        pn_sweep_sometimes(side->ring->domain); /* what is missing may be in the hands of the dead */
+        if (may_go(side)) {
+            return PN_OK;
+        }
+        errno = ETIMEDOUT;
     }
     return errno == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
 }
@@ -776,6 +816,19 @@ pn_ring_new(pn_domain *domain, const char *name, uint64_t max_items, uint64_t ma
     return PN_OK;
 }
 
+pn_status
+pn_ring_new_leased(pn_domain *domain, const char *name, uint64_t max_items, uint64_t max_bytes,
+                   uint32_t max_deliveries, uint64_t *offset, uint32_t *generation)
+{
+    pn_status status = pn_ring_new(domain, name, max_items, max_bytes, offset, generation);
+    if (status == PN_OK) {
+        pn_ring_cell *cell = pn_at(domain, *offset);
+        cell->leases.max_deliveries = max_deliveries;
+        cell->leases.kept = 1;
+    }
+    return status;
+}
+
 void
 pn_ring_open(pn_ring *ring, pn_domain *domain, uint64_t offset)
 {
@@ -785,10 +838,10 @@ pn_ring_open(pn_ring *ring, pn_domain *domain, uint64_t offset)
 
 typedef bool (*record_test)(const pn_record *record, uint64_t wanted);
 
-static bool
-record_names_object(const pn_record *record, uint64_t wanted)
+bool
+pn_record_names(const pn_record *record, uint64_t wanted)
 {
-    const pn_handles *handles = handles_of(record);
+    const pn_handles *handles = pn_record_handles(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
         if (handles->offset[i] == wanted) {
             return true;
@@ -812,8 +865,8 @@ walk(pn_domain *domain, uint64_t offset, record_test test, uint64_t wanted)
     pn_ring_open(&ring, domain, offset);
     pn_ring_cell *cell = ring.cell;
     int64_t until = pn_now() + LOOK_NS;
-    pn_status status = pn_lock_wait(&cell->head_lock, until, pn_slot_owner_alive, domain);
-    if (status != PN_OK && status != PN_OWNER_DIED) {
+    pn_status status = pn_head_wait(&ring, until);
+    if (status != PN_OK) {
         return PN_NAMED_UNKNOWN;
     }
     status = pn_lock_wait(&cell->tail_lock, until, pn_slot_owner_alive, domain);
@@ -823,6 +876,9 @@ walk(pn_domain *domain, uint64_t offset, record_test test, uint64_t wanted)
     }
     uint64_t at = atomic_load(&cell->head), tail = atomic_load(&cell->tail);
     pn_named named = PN_NAMED_NO;
+    if (cell->leases.kept && test == pn_record_names && pn_lease_names_object(&ring, wanted)) {
+        named = PN_NAMED_YES;
+    }
     while (at != tail && named == PN_NAMED_NO) {
         if (number_of(at) != ring.get.number) {
             enter_segment(&ring, &ring.get, number_of(at));
@@ -861,8 +917,8 @@ pn_ring_any_names_object(pn_domain *domain, uint64_t wanted)
                 continue; /* a queue in itself: only who has it could take it out */
             }
             bool never = last == 0 || (number_of(last) == number_of(atomic_load(&cell->head)) &&
-                                       atomic_load(&cell->head) >= last);
-            if (!never && walk(domain, offset, record_names_object, wanted) != PN_NAMED_NO) {
+                                       atomic_load(&cell->head) >= last && !cell->leases.kept);
+            if (!never && walk(domain, offset, pn_record_names, wanted) != PN_NAMED_NO) {
                 return true;
             }
         }
@@ -892,7 +948,7 @@ pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block)
     if (!pn_object_valid(domain, ring)) {
         return PN_NAMED_NO;
     }
-    if (segment_is_live(pn_at(domain, ring), block)) {
+    if (segment_is_live(pn_at(domain, ring), block) || pn_lease_names_block(domain, ring, block)) {
         return PN_NAMED_YES;
     }
     return walk(domain, ring, record_names_block, block);
@@ -903,6 +959,7 @@ pn_ring_discard(pn_domain *domain, uint64_t ring)
 {
     /* Empty first: if we die before the cell is freed, nobody may walk its freed blocks. */
     pn_ring_cell *cell = pn_at(domain, ring);
+    pn_lease_discard(domain, ring);
     atomic_store(&cell->head, atomic_load(&cell->tail));
     atomic_store(&cell->last_handles, 0);
     pn_block *block;

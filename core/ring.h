@@ -30,12 +30,14 @@
 #ifndef PN_RING_H
 #define PN_RING_H
 
+#include "lease.h"
 #include "object.h"
 
 #define PN_RING_FIRST (UINT64_C(64) << 10) /* capacity of the first segment, bytes */
 #define PN_RING_INLINE (PN_RING_FIRST / 4) /* a larger batch or record is refused here */
 #define PN_RING_SEGMENTS 32u
 #define PN_HANDLES_LIMIT 256u /* shared objects in one item */
+#define PN_TAKE_BYTES (UINT64_C(256) << 10) /* copied under the head lock at most, about */
 
 typedef enum {
     /* value is all: 8 bytes */
@@ -57,10 +59,11 @@ typedef enum {
 
 enum {
     PN_RECORD_HANDLES = 1, /* payload begins with a pn_handles section */
-    PN_RECORD_BLOCK = 2    /* then comes {offset, length} of a heap block with the real payload */
+    PN_RECORD_BLOCK = 2,   /* then comes {offset, length} of a heap block with the real payload */
+    PN_RECORD_ONCE = 128   /* it carries a descriptor, which unpickles once: never redelivered */
 };
 
-typedef struct {
+typedef struct pn_record {
     uint32_t value;
     uint8_t kind;
     uint8_t flags;
@@ -109,6 +112,8 @@ typedef struct {
     pn_segment segment[PN_RING_SEGMENTS];
     /* Hint: no record with handles was ever put at or after this position. */
     pn_word64 last_handles;
+    uint8_t pad_e[56];
+    pn_leases leases; /* of a queue with task_done(): lease.h */
 } pn_ring_cell;
 
 _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell, tail) == 320 &&
@@ -117,7 +122,8 @@ _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell
                    offsetof(pn_ring_cell, not_empty) == 576 &&
                    offsetof(pn_ring_cell, lead_put) == 640 &&
                    offsetof(pn_ring_cell, not_full) == 704 &&
-                   offsetof(pn_ring_cell, segment) == 768,
+                   offsetof(pn_ring_cell, segment) == 768 &&
+                   offsetof(pn_ring_cell, leases) == 1344,
                "ring layout is shared between processes");
 
 /* High bits: the kernel wakes a word's sleeper for the dead only if its low 30 bits are 0. */
@@ -132,7 +138,7 @@ typedef struct {
     uint64_t capacity;
 } pn_ring_end;
 
-typedef struct {
+typedef struct pn_ring {
     pn_domain *domain;
     pn_ring_cell *cell;
     uint64_t offset;
@@ -141,6 +147,7 @@ typedef struct {
     pn_word64 tail_seen; /* consumers' last look at tail; written under head_lock */
     pn_ring_end put, get;
     pn_word pauses_in_vain; /* a hint for the next wait: waits in a row that pausing did not end */
+    pn_own_leases own;
 } pn_ring;
 
 /* Whole records, one after the other: committed by one store. */
@@ -153,15 +160,24 @@ typedef struct {
 } pn_batch;
 
 /* Where taken records go: private memory that grows. */
-typedef struct {
+typedef struct pn_sink {
     char *bytes;
     uint64_t used, capacity;
     uint64_t count, limit; /* records taken, wanted */
     bool on_heap;
+    /* of a queue with leases: of the first record */
+    uint64_t id; /* its ordinal */
+    uint32_t deliveries;
+    uint64_t needs; /* PN_NEED_LEASES: an entry for so many bytes */
 } pn_sink;
 
 pn_status pn_ring_new(pn_domain *domain, const char *name, uint64_t max_items, uint64_t max_bytes,
                       uint64_t *offset, uint32_t *generation);
+/* The same with leases: an item goes on waiting until pn_ring_task_done, and comes again if its consumer dies.
+ * max_deliveries 0: as often as it takes. */
+pn_status pn_ring_new_leased(pn_domain *domain, const char *name, uint64_t max_items,
+                             uint64_t max_bytes, uint32_t max_deliveries, uint64_t *offset,
+                             uint32_t *generation);
 void pn_ring_open(pn_ring *ring, pn_domain *domain, uint64_t offset);
 
 /* Without sleeping: also PN_FULL, PN_BUSY, PN_SHUT_DOWN, PN_NO_MEMORY. */
@@ -185,6 +201,25 @@ pn_record_size(const pn_record *record)
                ? sizeof(pn_record)
                : sizeof(pn_record) + ((record->value + UINT64_C(7)) & ~UINT64_C(7));
 }
+
+/* --- for lease.h -------------------------------------------------------- */
+
+/* The shared objects that a record names; NULL: none. */
+static inline const pn_handles *
+pn_record_handles(const pn_record *record)
+{
+    return record->flags & PN_RECORD_HANDLES ? (const pn_handles *)(record + 1) : NULL;
+}
+bool pn_record_names(const pn_record *record, uint64_t object);
+/* Items taken so far, with head_lock held; put so far, from outside of tail_lock. */
+uint64_t pn_ring_taken(pn_ring_cell *cell);
+uint64_t pn_ring_put_count(pn_ring_cell *cell);
+/* Room for so much more; false: no private memory. */
+bool pn_sink_reserve(pn_sink *sink, uint64_t more);
+/* This process answers for what the record names from now on. */
+void pn_ring_answer_for(pn_domain *domain, const pn_record *record);
+/* Wake the leader that sleeps on `word`; list_op_pending is aimed at it. */
+void pn_wake_leader(pn_word *word);
 
 /* --- for object.c and sweep.c, under the domain's lock ----------------- */
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "heap.h"
@@ -26,53 +27,72 @@ look_without_proc(uint32_t pid)
     return kill((pid_t)pid, 0) != 0 && errno == ESRCH ? 0 : PN_UNTOLD;
 }
 
-/* What pn_start_time says, and where its stack begins: 0 if that is a secret, as after exec
- * of a setuid program. */
-static uint64_t
-look_at(uint32_t pid, uint64_t *stack)
+typedef struct {
+    uint64_t start; /* clock ticks after boot; 0: it is gone, or a zombie; PN_UNTOLD */
+    uint64_t stack; /* where it begins; 0 if that is a secret, as after exec of a setuid program */
+    uint64_t began; /* of a zombie too */
+    int status;     /* of a zombie, as wait(2) tells it; -1: not told */
+} proc_stat;
+
+static void
+parse_stat(char *at, bool is_ours, proc_stat *stat)
 {
-    char path[40], text[1024];
-    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return look_without_proc(pid);
-    }
-    ssize_t length = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (length <= 0) {
-        return look_without_proc(pid);
-    }
-    text[length] = '\0';
-    char *at = strrchr(text, ')'); /* the name before it may hold anything */
-    if (at == NULL || at[1] == '\0') {
-        return 0;
-    }
     char state = at[2];
     long threads = 1;
-    uint64_t start = 0;
     char *rest = NULL;
     int field = 3;
-    for (char *word = strtok_r(at + 2, " ", &rest); word != NULL && field <= 28;
+    int last = state == 'Z' && is_ours ? 52 : 28;
+    for (char *word = strtok_r(at + 2, " ", &rest); word != NULL && field <= last;
          word = strtok_r(NULL, " ", &rest), field++) {
         if (field == 20) {
             threads = atol(word);
         } else if (field == 22) {
-            start = strtoull(word, NULL, 10);
+            stat->began = strtoull(word, NULL, 10);
         } else if (field == 28) {
             uint64_t told = strtoull(word, NULL, 10);
-            *stack = told > 1 ? told : 0; /* 1 stands for "not for you" */
+            stat->stack = told > 1 ? told : 0; /* 1 stands for "not for you" */
+        } else if (field == 52) {
+            stat->status = atoi(word);
         }
     }
     /* A zombie leader with other threads running is a process that lives on. */
     bool gone = state == 'X' || (state == 'Z' && threads <= 1);
-    return gone ? 0 : start;
+    stat->start = gone ? 0 : stat->began;
+    stat->status = gone ? stat->status : -1;
+}
+
+static proc_stat
+look_at(uint32_t pid)
+{
+    proc_stat result = {.status = -1};
+    char path[40], text[1024];
+    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        result.start = look_without_proc(pid);
+        return result;
+    }
+    /* The kernel writes 0 for the status of a process that is not ours to look into. */
+    struct stat info;
+    bool is_ours = fstat(fd, &info) == 0 && info.st_uid == geteuid();
+    ssize_t length = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (length <= 0) {
+        result.start = look_without_proc(pid);
+        return result;
+    }
+    text[length] = '\0';
+    char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    if (at != NULL && at[1] != '\0') {
+        parse_stat(at, is_ours, &result);
+    }
+    return result;
 }
 
 uint64_t
 pn_start_time(uint32_t pid)
 {
-    uint64_t stack;
-    return look_at(pid, &stack);
+    return look_at(pid).start;
 }
 
 /* For a line of the table, where 0 is: not known. */
@@ -168,10 +188,10 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
         return PN_STALE;
     }
     uint32_t pid = (uint32_t)getpid();
-    uint64_t stack = 0;
     atomic_store(&slot->pid, pid);
-    atomic_store(&slot->start_time, told(look_at(pid, &stack)));
-    atomic_store(&slot->stack, stack);
+    proc_stat self = look_at(pid);
+    atomic_store(&slot->start_time, told(self.start));
+    atomic_store(&slot->stack, self.stack);
     domain->slot = index;
     domain->generation = generation;
     atomic_store(&slot->state, PN_SLOT_LIVE);
@@ -184,6 +204,36 @@ pn_slot_mark(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t fl
     if (index < PN_SLOTS && atomic_load(&domain->slots[index].generation) == generation) {
         atomic_fetch_or(&domain->slots[index].flags, flags);
     }
+}
+
+void
+pn_slot_judge(pn_domain *domain, uint32_t index, uint32_t generation, bool is_clean)
+{
+    pn_slot *slot = &domain->slots[index];
+    if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
+        return;
+    }
+    if (is_clean) {
+        atomic_fetch_or(&slot->flags, PN_SLOT_CLEAN);
+    } else {
+        atomic_fetch_and(&slot->flags, ~(uint32_t)PN_SLOT_CLEAN);
+    }
+}
+
+pn_end
+pn_slot_end(pn_domain *domain, uint32_t index, bool awaited)
+{
+    pn_slot *slot = &domain->slots[index];
+    /* As long as nobody has reaped it, the kernel tells, whatever it said itself. */
+    proc_stat stat = look_at(atomic_load(&slot->pid));
+    uint64_t known = atomic_load(&slot->start_time);
+    if (stat.status >= 0 && known != 0 && stat.began == known) {
+        return stat.status == 0 ? PN_END_CLEAN : PN_END_ABNORMAL;
+    }
+    if (awaited) {
+        return PN_END_UNKNOWN; /* being reaped just now: its parent knows */
+    }
+    return atomic_load(&slot->flags) & PN_SLOT_CLEAN ? PN_END_CLEAN : PN_END_ABNORMAL;
 }
 
 bool
@@ -294,7 +344,8 @@ pn_slot_alive(pn_domain *domain, uint32_t index)
     if (pid == 0) {
         return may_begin(domain, slot);
     }
-    uint64_t stack = 0, start = look_at(pid, &stack);
+    proc_stat now = look_at(pid);
+    uint64_t stack = now.stack, start = now.start;
     uint64_t known = atomic_load(&slot->start_time), known_stack = atomic_load(&slot->stack);
     return start != 0 && (known == 0 || start == PN_UNTOLD || known == start) &&
            (stack == 0 || known_stack == 0 || stack == known_stack);

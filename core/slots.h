@@ -23,7 +23,8 @@ enum {
     PN_SLOT_LEFT = 16,     /* it ended by itself: what it leaves behind is meant */
     PN_SLOT_ORPHANED = 32, /* it is ended because its parent died */
     PN_SLOT_SWEPT = 64,    /* dead, reaped, swept: kept for the guardian alone */
-    PN_SLOT_REAPED = 128   /* dead, and no parent will ask how it ended */
+    PN_SLOT_REAPED = 128,  /* dead, and no parent will ask how it ended */
+    PN_SLOT_CLEAN = 256    /* it ended with exit code 0, or is about to: its leases are not redelivered */
 };
 
 typedef struct pn_slot {
@@ -71,6 +72,12 @@ void pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uin
 pn_status pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation);
 /* Add flags to the process of that generation; nothing if it is not there any more. */
 void pn_slot_mark(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t flags);
+/* Say how it ended (its janitor), or is about to end (itself): the last word counts. */
+void pn_slot_judge(pn_domain *domain, uint32_t index, uint32_t generation, bool is_clean);
+typedef enum { PN_END_CLEAN, PN_END_ABNORMAL, PN_END_UNKNOWN } pn_end;
+/* How did this dead process end? `awaited`: its parent lives and will tell, so what only the process itself
+ * said is not believed yet. Reads /proc. */
+pn_end pn_slot_end(pn_domain *domain, uint32_t index, bool awaited);
 /* Flags of the process of that generation, even if its line was swept; false if another
  * process uses the line by now. */
 bool pn_slot_flags(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t *flags);

@@ -12,6 +12,8 @@ typedef enum {
     PN_EMPTY,        /* nothing to take */
     PN_FULL,         /* maxsize or max_bytes reached */
     PN_NEED_SEGMENT, /* the ring needs a larger segment; the lock was let go */
+    PN_NEED_LEASES,  /* no free entry for a lease; the lock was let go */
+    PN_NOTHING,      /* task_done() for nothing; no such dead letter */
     PN_SHUT_DOWN,    /* the queue was ended for all */
     PN_NOT_OWNER,    /* release by somebody who does not hold it */
     PN_TOO_MANY,     /* the thread holds more robust locks than the kernel would process */

@@ -42,23 +42,31 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
     return complete;
 }
 
-static void
-sweep_object(pn_domain *domain, uint64_t offset, uint32_t slot)
+/* False: what a dead process had not done could not be handed on just now. */
+static bool
+sweep_object(pn_domain *domain, uint64_t offset, uint32_t slot, bool awaited)
 {
     pn_object *object = pn_at(domain, offset);
+    bool complete = true;
     if (slot != PN_SLOTS) {
         if (atomic_load(&object->type) == PN_OBJECT_LOCK) {
             pn_ledger_bury(&((pn_lock_cell *)object)->lock, slot);
         }
         atomic_fetch_and(&object->holders[slot / 64], ~(UINT64_C(1) << slot % 64));
     }
-    pn_object_collect(domain, offset);
+    if (!pn_object_collect(domain, offset) && slot != PN_SLOTS &&
+        atomic_load(&object->type) == PN_OBJECT_RING) {
+        uint32_t generation = atomic_load(&domain->slots[slot].generation);
+        complete = pn_lease_sweep(domain, offset, slot, generation, awaited);
+    }
+    return complete;
 }
 
 /* Every object: without the bit of `slot` (PN_SLOTS: nobody's), freed if nobody is left. */
-static void
-sweep_objects(pn_domain *domain, uint32_t slot)
+static bool
+sweep_objects(pn_domain *domain, uint32_t slot, bool awaited)
 {
+    bool complete = true;
     pn_block *block;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
          at = pn_heap_next(domain, at, &block)) {
@@ -69,10 +77,11 @@ sweep_objects(pn_domain *domain, uint32_t slot)
         pn_slab *slab = pn_at(domain, at);
         for (uint32_t i = 0; i < slab->cells; i++) {
             if (atomic_load(&slab->used[i / 64]) >> i % 64 & 1) {
-                sweep_object(domain, pn_slab_cell(at, slab, i), slot);
+                complete &= sweep_object(domain, pn_slab_cell(at, slab, i), slot, awaited);
             }
         }
     }
+    return complete;
 }
 
 static void
@@ -113,8 +122,9 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
     }
     uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
     sweep_waits(domain, index);
-    sweep_objects(domain, index);
-    if (!sweep_blocks(domain, owner, fate != AWAITED) || fate == AWAITED) {
+    bool complete = sweep_objects(domain, index, fate == AWAITED);
+    complete &= sweep_blocks(domain, owner, fate != AWAITED);
+    if (!complete || fate == AWAITED) {
         return false; /* stays DEAD; the next sweep tries again */
     }
     if (fate == REAPED && is_guardians(domain, slot)) {
@@ -148,7 +158,7 @@ sweep_all(pn_domain *domain, bool hard)
             freed += sweep_locked(domain, i, fates[i]);
         }
     }
-    sweep_objects(domain, PN_SLOTS);
+    sweep_objects(domain, PN_SLOTS, false);
     pn_domain_leave(domain);
     return freed;
 }

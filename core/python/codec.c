@@ -661,6 +661,24 @@ decode_payload(pn_state *state, const pn_record *record, const payload *data)
     }
 }
 
+void
+pn_let_go(SharedObject *ring, const pn_record *record)
+{
+    pn_domain *domain = ring->domain;
+    if (record->kind < PN_RECORD_FIRST_WITH_PAYLOAD) {
+        return;
+    }
+    payload data = open_payload(domain, record);
+    /* The take gave this process a reference to each object named: the unpickled objects
+     * have their own now. */
+    for (uint32_t i = 0; data.handles != NULL && i < data.handles->count; i++) {
+        pn_object_drop(domain, data.handles->offset[i]);
+    }
+    if (data.block != 0) {
+        pn_heap_free(domain, data.block);
+    }
+}
+
 PyObject *
 pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
 {
@@ -676,17 +694,9 @@ pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
     default:
         break;
     }
-    pn_domain *domain = ring->domain;
-    payload data = open_payload(domain, record);
+    payload data = open_payload(ring->domain, record);
     PyObject *result = decode_payload(state, record, &data);
-    /* The take gave this process a reference to each object named: the unpickled objects
-     * have their own now. */
-    for (uint32_t i = 0; data.handles != NULL && i < data.handles->count; i++) {
-        pn_object_drop(domain, data.handles->offset[i]);
-    }
-    if (data.block != 0) {
-        pn_heap_free(domain, data.block);
-    }
+    pn_let_go(ring, record);
     return result;
 }
 

@@ -220,6 +220,20 @@ domain_leave(DomainObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyObject *
+domain_judge(DomainObject *self, PyObject *argument)
+{
+    pn_domain *domain = self->domain;
+    int is_clean = PyObject_IsTrue(argument);
+    if (is_clean < 0) {
+        return NULL;
+    }
+    if (domain->slot != PN_SLOTS) {
+        pn_slot_judge(domain, domain->slot, domain->generation, is_clean);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 domain_mark_orphan(DomainObject *self, PyObject *args)
 {
     unsigned int index, generation;
@@ -337,6 +351,9 @@ static PyMethodDef methods[] = {
     {"set_report", (PyCFunction)domain_set_report, METH_O, NULL},
     {"leave", (PyCFunction)domain_leave, METH_NOARGS,
      "leave($self)\n--\n\nThis process is about to end by itself."},
+    {"judge", (PyCFunction)domain_judge, METH_O,
+     "judge($self, clean, /)\n--\n\n"
+     "It will end with exit code 0, so what it took and has not done is not redelivered; or not so."},
     {"mark_orphan", (PyCFunction)domain_mark_orphan, METH_VARARGS,
      "mark_orphan($self, index, generation, /)\n--\n\n"
      "That process is ended because its parent died."},

@@ -66,6 +66,7 @@ module_exec(PyObject *module)
         add_type(module, &pn_child_spec, NULL, &state->child_type) < 0 ||
         add_type(module, &pn_shared_spec, NULL, &state->shared_type) < 0 ||
         add_type(module, &pn_ring_spec, state->shared_type, &state->ring_type) < 0 ||
+        add_type(module, &pn_leased_spec, state->ring_type, &state->leased_type) < 0 ||
         add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
         add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
         add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0) {
@@ -82,6 +83,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->child_type);
     Py_VISIT(state->shared_type);
     Py_VISIT(state->ring_type);
+    Py_VISIT(state->leased_type);
     Py_VISIT(state->mutex_type);
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->lock_type);
@@ -98,6 +100,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->child_type);
     Py_CLEAR(state->shared_type);
     Py_CLEAR(state->ring_type);
+    Py_CLEAR(state->leased_type);
     Py_CLEAR(state->mutex_type);
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->lock_type);

@@ -10,7 +10,7 @@
 #include "../slots.h"
 
 typedef struct {
-    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *mutex_type, *rlock_type,
+    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type, *rlock_type,
         *lock_type;
     PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it) */
     PyObject *loads; /* loads(memoryview) -> obj */
@@ -36,8 +36,24 @@ typedef struct {
     bool owner_died; /* a Mutex that this process took from a dead owner */
 } SharedObject;
 
-extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_mutex_spec,
-    pn_rlock_spec, pn_lock_spec;
+extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
+    pn_mutex_spec, pn_rlock_spec, pn_lock_spec;
+
+typedef struct {
+    SharedObject shared;
+    pn_ring ring;
+    pn_state *state;
+    bool closed; /* by this process */
+} RingObject;
+
+/* --- ring_object.c, for lease_object.c --- */
+/* tp_init of both kinds. */
+int pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased);
+PyObject *pn_ring_raise(RingObject *self, pn_status status);
+/* Take records to the sink, for get(block, timeout); -1 with an exception. */
+int pn_ring_take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names,
+                     pn_sink *sink);
+void pn_sink_free(pn_sink *sink);
 
 /* --- shared_object.c --- */
 /* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
@@ -95,6 +111,8 @@ typedef struct {
 int pn_encode(pn_state *state, PyObject *ring, pn_buffer *buffer, PyObject *obj);
 /* The object in a taken record; frees its heap block. NULL with an exception. */
 PyObject *pn_decode(pn_state *state, SharedObject *ring, const pn_record *record);
+/* What pn_decode does besides decoding: let go of what a taken record names. */
+void pn_let_go(SharedObject *ring, const pn_record *record);
 /* Free the heap blocks of records that were not put. */
 void pn_discard_records(pn_domain *domain, const char *bytes, size_t length);
 void pn_buffer_free(pn_buffer *buffer);

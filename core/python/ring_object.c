@@ -11,15 +11,8 @@
 /* get_nowait() on a queue that has items waits so long for another taker to finish. */
 #define NOWAIT_NS (50 * 1000000LL)
 
-typedef struct {
-    SharedObject shared;
-    pn_ring ring;
-    pn_state *state;
-    bool closed; /* by this process */
-} RingObject;
-
-static PyObject *
-ring_raise(RingObject *self, pn_status status)
+PyObject *
+pn_ring_raise(RingObject *self, pn_status status)
 {
     return pn_raise(status, self->shared.domain, "Queue", pn_shared_cell(&self->shared)->name);
 }
@@ -35,15 +28,18 @@ ring_open(RingObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-static int
-ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
+int
+pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased)
 {
-    static char *names[] = {"domain", "name", "maxsize", "max_bytes", NULL};
+    static char *plain[] = {"domain", "name", "maxsize", "max_bytes", NULL};
+    static char *more[] = {"domain", "name", "maxsize", "max_bytes", "max_deliveries", NULL};
     PyObject *domain_object;
     const char *name = "";
     unsigned long long maxsize = 0, max_bytes = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|sKK", names, &domain_object, &name, &maxsize,
-                                     &max_bytes)) {
+    unsigned int max_deliveries = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, leased ? "O|sKKI" : "O|sKK",
+                                     leased ? more : plain, &domain_object, &name, &maxsize,
+                                     &max_bytes, &max_deliveries)) {
         return -1;
     }
     DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
@@ -56,7 +52,10 @@ ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
     }
     uint64_t offset;
     uint32_t generation;
-    pn_status status = pn_ring_new(domain->domain, name, maxsize, max_bytes, &offset, &generation);
+    pn_status status =
+        leased ? pn_ring_new_leased(domain->domain, name, maxsize, max_bytes, max_deliveries,
+                                    &offset, &generation)
+               : pn_ring_new(domain->domain, name, maxsize, max_bytes, &offset, &generation);
     if (status != PN_OK) {
         pn_raise(status, domain->domain, "Queue", name);
         return -1;
@@ -65,6 +64,12 @@ ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
     PyObject *opened = ring_open(self, NULL);
     Py_XDECREF(opened);
     return opened ? 0 : -1;
+}
+
+static int
+ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
+{
+    return pn_ring_init(self, args, kwargs, false);
 }
 
 /* ---- arguments: (first, block=True, timeout=None) by position or name ------------ */
@@ -160,7 +165,7 @@ put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
         return 0;
     }
     if (status != PN_INTERRUPTED || !PyErr_Occurred()) {
-        ring_raise(self, status == PN_TIMEOUT ? PN_FULL : status);
+        pn_ring_raise(self, status == PN_TIMEOUT ? PN_FULL : status);
     }
     return -1;
 }
@@ -335,13 +340,13 @@ take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
         return 0;
     }
     if (status != PN_INTERRUPTED || !PyErr_Occurred()) {
-        ring_raise(self, status == PN_TIMEOUT ? PN_EMPTY : status);
+        pn_ring_raise(self, status == PN_TIMEOUT ? PN_EMPTY : status);
     }
     return -1;
 }
 
-static void
-sink_free(pn_sink *sink)
+void
+pn_sink_free(pn_sink *sink)
 {
     if (sink->on_heap) {
         free(sink->bytes);
@@ -355,24 +360,37 @@ PyDoc_STRVAR(get_doc,
              "ShutDown when the queue was shut down and is empty. An item belongs to whoever\n"
              "took it: if that process is killed, the item is gone with it.");
 
-static PyObject *
-ring_get(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static inline int
+take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names, pn_sink *sink)
 {
     call_arguments call = {.block = 1};
     int64_t deadline = PN_FOREVER;
     if ((count || names) && parse("get", NULL, args, count, names, &call) < 0) {
-        return NULL;
+        return -1;
     }
     if (check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
-        return NULL;
+        return -1;
     }
+    return take(self, sink, call.block, deadline);
+}
+
+int
+pn_ring_take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names,
+                 pn_sink *sink)
+{
+    return take_for(self, args, count, names, sink);
+}
+
+static PyObject *
+ring_get(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
     uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
-    if (take(self, &sink, call.block, deadline) == 0) {
+    if (take_for(self, args, count, names, &sink) == 0) {
         result = pn_decode(self->state, &self->shared, (const pn_record *)sink.bytes);
     }
-    sink_free(&sink);
+    pn_sink_free(&sink);
     return result;
 }
 
@@ -446,7 +464,7 @@ ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
     if (take(self, &sink, call.block, deadline) == 0) {
         result = decode_all(self, &sink);
     }
-    sink_free(&sink);
+    pn_sink_free(&sink);
     return result;
 }
 
@@ -459,10 +477,18 @@ is_given_up(RingObject *self)
     return atomic_load_explicit(&self->ring.cell->shut, memory_order_relaxed) & PN_SHUT_NOW;
 }
 
+/* In the ring: what maxsize bounds. */
+static uint64_t
+records_of(RingObject *self)
+{
+    return is_given_up(self) ? 0 : pn_ring_count(&self->ring);
+}
+
+/* What get() would find: also what waits to be redelivered. */
 static uint64_t
 items_of(RingObject *self)
 {
-    return is_given_up(self) ? 0 : pn_ring_count(&self->ring);
+    return is_given_up(self) ? 0 : pn_ring_count(&self->ring) + pn_lease_waiting(&self->ring);
 }
 
 static uint64_t
@@ -496,7 +522,7 @@ ring_full(RingObject *self, PyObject *Py_UNUSED(none))
         return NULL;
     }
     pn_ring_cell *cell = self->ring.cell;
-    return PyBool_FromLong((cell->max_items && items_of(self) >= cell->max_items) ||
+    return PyBool_FromLong((cell->max_items && records_of(self) >= cell->max_items) ||
                            (cell->max_bytes && bytes_of(self) >= cell->max_bytes));
 }
 

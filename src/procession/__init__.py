@@ -16,6 +16,7 @@ from procession._base import errors as errors
 from procession._base.errors import DomainFull as DomainFull
 from procession._base.errors import LayoutMismatch as LayoutMismatch
 from procession._base.errors import NotOwner as NotOwner
+from procession._base.errors import NotRedeliverable as NotRedeliverable
 from procession._base.errors import NotShared as NotShared
 from procession._base.errors import OwnerDied as OwnerDied
 from procession._base.errors import OwnerDiedWarning as OwnerDiedWarning
@@ -24,6 +25,7 @@ from procession._base.errors import RemoteTraceback as RemoteTraceback
 from procession._base.errors import ShutDown as ShutDown
 from procession._base.errors import StaleHandle as StaleHandle
 from procession._base.platform import doctor as doctor
+from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
@@ -36,10 +38,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DomainFull",
+    "JoinableQueue",
     "LayoutMismatch",
     "Lock",
     "Mutex",
     "NotOwner",
+    "NotRedeliverable",
     "NotShared",
     "Outcome",
     "OwnerDied",

@@ -187,7 +187,8 @@ audit_object(pn_domain *domain, uint64_t offset)
         }
     }
     if (atomic_load(&object->type) == PN_OBJECT_RING) {
-        return audit_ring(domain, offset);
+        const char *wrong = audit_ring(domain, offset);
+        return wrong != NULL ? wrong : audit_leases(domain, offset);
     }
     return NULL;
 }

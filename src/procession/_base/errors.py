@@ -9,6 +9,7 @@ handlers go on working::
      |    +-- NotOwner           released by somebody who does not hold it
      |    +-- LayoutMismatch     the other side is another version, or in another pid namespace
      |    +-- NotShared          pickled where no process can receive it
+     |    +-- NotRedeliverable   why an item of a JoinableQueue is a dead letter
      |    +-- RemoteError        what a child raised and could not send as it was
      +-- ValueError
      |    +-- StaleHandle        the object of a handle has been freed
@@ -31,6 +32,7 @@ __all__ = [
     "DomainFull",
     "LayoutMismatch",
     "NotOwner",
+    "NotRedeliverable",
     "NotShared",
     "OwnerDied",
     "OwnerDiedWarning",
@@ -72,6 +74,12 @@ class LayoutMismatch(RuntimeError):
 
 class NotShared(RuntimeError):
     """An object of a domain was pickled where no other process can take it over."""
+
+
+class NotRedeliverable(RuntimeError):
+    """Why an item of a JoinableQueue is not given to another consumer: it can be unpickled once only, or its
+    consumers died too often.
+    """
 
 
 class RemoteError(RuntimeError):

@@ -1,8 +1,10 @@
 """What stateful objects tell about themselves: named tuples."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
-__all__ = ["LockStatistics", "QueueStatistics"]
+__all__ = ["Left", "LockStatistics", "QueueStatistics"]
 
 
 class LockStatistics(NamedTuple):
@@ -27,3 +29,17 @@ class QueueStatistics(NamedTuple):
     waiting: int  # threads asleep in put or get
     shut_down: bool
     closed: bool  # by this process
+    # of a JoinableQueue
+    unfinished: int = 0  # put, and not done: join() waits for them
+    leased: int = 0  # of these: taken and not done, `left` included
+    left: tuple[Left, ...] = ()  # of these: their consumer ended with exit code 0
+    dead_letters: int = 0  # not unfinished any more
+
+
+class Left(NamedTuple):
+    """An item whose consumer ended cleanly and never called ``task_done()``: it stays unfinished."""
+
+    id: int  # the ordinal of its put: 0, 1, 2 ...
+    deliveries: int
+    process: str  # the name of its last consumer, if it was given one
+    pid: int

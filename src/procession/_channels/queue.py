@@ -5,7 +5,7 @@
 There is no feeder thread: when ``put`` returns, the item stands in shared memory, and no
 death of anybody can take it back. An item belongs to whoever took it with ``get``: if that
 process is killed before it was done, that item is gone with it, at most what one ``get`` or
-``get_many`` had in hand.
+``get_many`` had in hand. (A JoinableQueue gives it to another consumer: ``joinable.py``.)
 """
 
 from typing import Any, Generic, TypeVar

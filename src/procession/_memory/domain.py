@@ -30,6 +30,10 @@ class Domains:
         """The domain in use, or None if none was made yet."""
         return next(iter(self._by_uuid.values()), None)
 
+    def all(self) -> list[_core.Domain]:
+        """Every domain that this process has mapped."""
+        return list(self._by_uuid.values())
+
     def current(self) -> _core.Domain:
         """The default domain, made at the first use.
 

@@ -72,4 +72,5 @@ def spawn_main(pipe: int, domain_fd: int, uuid: str, slot: int, generation: int,
     except BaseException as error:  # it did not get as far as run()
         leave_report(domain, error)
         raise
+    domain.judge(code == 0)
     sys.exit(code)

@@ -46,6 +46,7 @@ class ForkPopen(Popen):
         finally:
             try:
                 at_exit.end()
+                self.domain.judge(code == 0)
                 self.domain.leave()
             finally:
                 os._exit(code)
