@@ -68,6 +68,14 @@ class _Item:
     perhaps: list[Receipt] = field(default_factory=list)  # killed while it acked
     died: list[Receipt] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        told = [
+            f"line {one.line} {what} id {one.number} deliveries {one.deliveries}"
+            for what in ("done", "perhaps", "died")
+            for one in getattr(self, what)
+        ]
+        return f"{self.identity:#x} ({'; '.join(told)})"
+
     @property
     def receipts(self) -> list[Receipt]:
         return [*self.done, *self.perhaps, *self.died]
@@ -142,13 +150,12 @@ def _count_items(books: Books, items: dict[int, _Item], dead: dict[int, Any]) ->
             if other != identity or len(ids) > 1:
                 books.fault("miscounted", f"{identity:#x} has the ids {ids}, and {other:#x} has {number} too")
         if len(item.done) > 1:
-            books.fault("doubled", f"{identity:#x} was done by the lines {[one.line for one in item.done]}")
+            books.fault("doubled", f"{item} was done {len(item.done)} times")
         elif not item.done and not item.perhaps:
             if ids & dead.keys():
                 books.dead += 1
             else:
-                lines = [one.line for one in item.died]
-                books.fault("lost", f"{identity:#x} was in hand when the lines {lines} died, and never came again")
+                books.fault("lost", f"{item} was in hand of the dead, and never came again")
         else:
             books.passed += 1
         _count_deliveries(books, item)
@@ -162,15 +169,15 @@ def _count_deliveries(books: Books, item: _Item) -> None:
     books.twice += died
     told = sorted(receipt.deliveries for receipt in item.receipts if receipt.deliveries)
     if len(set(told)) != len(told):
-        books.fault("miscounted", f"{item.identity:#x} was delivered as {told}")
+        books.fault("miscounted", f"{item} was delivered as {told}")
     last = (item.done or item.perhaps or item.died)[-1]
     if not last.deliveries:
         books.redelivered += died
         return
     if told[-1] > last.deliveries:
-        books.fault("doubled", f"{item.identity:#x} was given out again after it was done: {told}, {last}")
+        books.fault("doubled", f"{item} was given out again after it was done")
     elif last.deliveries < 1 + died and item.done:
-        books.fault("miscounted", f"{item.identity:#x}: {died} died with it, and it counts {last.deliveries}")
+        books.fault("miscounted", f"{item}: {died} died with it")
     books.redelivered += last.deliveries - 1
     books.uncounted += max(0, last.deliveries - 1 - died)
 
