@@ -9,9 +9,9 @@ of its get and its note of it, had at most what it had asked for.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from tests.stress.ledger import ACKED, ACKING, FAILED, ITEMS, LEFT, Ledger, Receipt
 
@@ -67,6 +67,7 @@ class _Item:
     done: list[Receipt] = field(default_factory=list)
     perhaps: list[Receipt] = field(default_factory=list)  # killed while it acked
     died: list[Receipt] = field(default_factory=list)
+    dead: int = 0  # deliveries, if it is a dead letter
 
     def __str__(self) -> str:
         told = [
@@ -86,13 +87,14 @@ def judge_leases(
     producers: list[int],
     consumers: list[int],
     named: Iterable[LeftItem],
-    dead: Iterable[Any] = (),
+    dead: Mapping[int, int] | None = None,
     sure: frozenset[int] = frozenset(),
 ) -> Books:
     """Add up one queue.
 
-    `named`: what its statistics say was left; `dead`: its dead letters; `sure`: the lines of those who are known to
-    have ended with exit code 0. Who was killed while it ended may be taken for either, and the names decide.
+    `named`: what its statistics say was left; `dead`: identities of its dead letters with their deliveries; `sure`: the
+    lines of those who are known to have ended with exit code 0. Who was killed while it ended may be taken for either,
+    and the names decide.
     """
     books = Books()
     left_by: dict[int, list[LeftItem]] = defaultdict(list)
@@ -123,7 +125,9 @@ def judge_leases(
             books.fault("misnamed", f"the consumer of line {number} failed, and ended with code 0")
     for pid, others in left_by.items():
         books.fault("misnamed", f"{len(others)} items are said to be left by pid {pid}, which did not leave any")
-    _count_items(books, items, {letter.id: letter for letter in dead})
+    for identity, deliveries in (dead or {}).items():
+        items.setdefault(identity, _Item(identity)).dead = deliveries
+    _count_items(books, items)
     _compare_puts(books, ledger, producers, items)
     return books
 
@@ -141,7 +145,7 @@ def _compare(books: Books, pid: int, held: list[Receipt], named: list[LeftItem])
             books.fault("misnamed", f"item {item.id} of pid {pid} was delivered {told[item.id]} times, not {item}")
 
 
-def _count_items(books: Books, items: dict[int, _Item], dead: dict[int, Any]) -> None:
+def _count_items(books: Books, items: dict[int, _Item]) -> None:
     owners: dict[int, int] = {}
     for identity, item in items.items():
         ids = {receipt.number for receipt in item.receipts if receipt.number is not None}
@@ -149,13 +153,20 @@ def _count_items(books: Books, items: dict[int, _Item], dead: dict[int, Any]) ->
             other = owners.setdefault(number, identity)
             if other != identity or len(ids) > 1:
                 books.fault("miscounted", f"{identity:#x} has the ids {ids}, and {other:#x} has {number} too")
+        if item.dead:
+            books.dead += 1
+            if item.done:
+                books.fault("doubled", f"{item} was done, and is a dead letter")
+            books.twice += max(0, len(item.receipts) - 1)
+            books.redelivered += item.dead - 1
+            books.uncounted += max(0, item.dead - len(item.receipts))
+            if item.dead < len(item.died):
+                books.fault("miscounted", f"{item} is a dead letter after {item.dead} deliveries")
+            continue
         if len(item.done) > 1:
             books.fault("doubled", f"{item} was done {len(item.done)} times")
         elif not item.done and not item.perhaps:
-            if ids & dead.keys():
-                books.dead += 1
-            else:
-                books.fault("lost", f"{item} was in hand of the dead, and never came again")
+            books.fault("lost", f"{item} was in hand of the dead, and never came again")
         else:
             books.passed += 1
         _count_deliveries(books, item)

@@ -15,7 +15,7 @@ from tests.stress.seats import LockUnderTest, QueueUnderTest, Seat
 __all__ = ["Cast"]
 
 BULKY = 0.08  # of the items of a queue that has large ones at all
-ENDING = 0.2  # of the consumers of a queue with leavers
+ENDING = 0.4  # of the consumers of a queue with leavers
 
 
 class Cast:
@@ -54,9 +54,8 @@ class Cast:
 
     # -- what they sit around
 
-    def _queue_types(self) -> list[Callable[[], Any]]:
-        leased = getattr(procession, "JoinableQueue", None)
-        return [procession.Queue, *([leased] if leased else [])]
+    def _queue_types(self) -> list[Callable[..., Any]]:
+        return [procession.Queue, procession.JoinableQueue]
 
     def _queue(self, number: int) -> QueueUnderTest:
         rng = self.rng
@@ -64,22 +63,25 @@ class Cast:
         if self.options.queue != "procession":
             cls = broken.QUEUES[self.options.queue]
             bulky = BULKY if self.options.queue in broken.OF_ARRAYS else 0.0
-            return QueueUnderTest(cls(), number, high, bulky, leased=hasattr(cls, "task_done"))
-        kind = rng.randrange(5)
+            leased = hasattr(cls, "task_done")
+            return QueueUnderTest(cls(), number, high, bulky, leased, leavers=leased)
         bulky = BULKY if rng.random() < 0.4 else 0.0
+        under = QueueUnderTest(None, number, min(high, 30) if bulky else high, bulky)
         cls = rng.choice(self._queue_types())
-        leased = cls is not procession.Queue
+        under.leased = cls is not procession.Queue
+        bounds: dict[str, int] = {}
+        kind = rng.randrange(5)
         if kind == 0:
-            queue: Any = cls(maxsize=rng.choice((1, 2, 7, 64, 1000)))
+            bounds["maxsize"] = rng.choice((1, 2, 7, 64, 1000))
         elif kind == 1:
-            queue = cls(max_bytes=rng.choice((100, 5000, 200_000, 3_000_000)))
-        elif kind == 2 and not leased:
-            queue = procession.SimpleQueue()
-        else:
-            queue = cls()
-        return QueueUnderTest(
-            queue, number, min(high, 30) if bulky else high, bulky, leased, leavers=leased and rng.random() < 0.4
-        )
+            bounds["max_bytes"] = rng.choice((100, 5000, 200_000, 3_000_000))
+        elif kind == 2 and not under.leased:
+            cls = procession.SimpleQueue
+        elif kind == 2:
+            under.most = bounds["max_deliveries"] = rng.randrange(1, 4)
+        under.queue = cls(**bounds)
+        under.leavers = under.leased and rng.random() < 0.6
+        return under
 
     # -- what those at the seats are given; each of them is noted by its line
 
@@ -104,7 +106,9 @@ class Cast:
         return leasers.consume_leased if under.leased else workers.consume
 
     def joiner(self, under: QueueUnderTest) -> Callable[[int], tuple[Any, ...]]:
-        return lambda line: (self.ledger, line, under.queue, under.number, self.seed())
+        # Dead letters are not done, and yet not waited for.
+        watched = under.number if under.most is None else 0
+        return lambda line: (self.ledger, line, under.queue, watched, self.seed())
 
     def holder(self, under: LockUnderTest) -> Callable[[int], tuple[Any, ...]]:
         def arguments(line: int) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import procession
 from procession._memory.domain import domains
 from tests.stress import workers
 from tests.stress.books import judge_leases
+from tests.stress.items import identify
 from tests.stress.leasers import Hand
 from tests.stress.ledger import ITEMS, Ledger
 from tests.stress.pace import LOOK
@@ -46,13 +47,16 @@ def count_leased(
     queue: Any = under.queue
     drain(ledger, line, queue, seed)
     statistics = queue.statistics()
-    books = judge_leases(
-        ledger, under.producers, under.consumers, statistics.left, queue.dead_letters(), frozenset({*sure, line})
-    )
+    dead = {identify(letter.item): letter.deliveries for letter in queue.dead_letters(clear=True)}
+    books = judge_leases(ledger, under.producers, under.consumers, statistics.left, dead, frozenset({*sure, line}))
+    if under.most and any(deliveries != under.most for deliveries in dead.values()):
+        tally.miscounted += 1
+        tally.fault(f"{queue!r} has dead letters before or after {under.most} deliveries: {dead}")
     tally.items += books.passed
     tally.deliveries += books.deliveries
     tally.redelivered += books.redelivered
     tally.twice += books.twice
+    tally.dead += books.dead
     tally.left_by_clean += books.left
     tally.lost += books.lost
     tally.doubled += books.doubled + books.invented

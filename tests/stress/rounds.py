@@ -223,8 +223,9 @@ class Round:
             count(self.ledger, self.tally, under, line, self.cast.seed(), spared=self.spared, sure=self.sure)
         self.tally.entries += sum(lock.cell.entries for lock in self.locks)
         self.ledger.drained = True
-        self.wait_for({"joiner"}, seconds=JOINED)
-        self.wait_for(set())
+        if not self.tally.faults:  # else they may wait for ever
+            self.wait_for({"joiner"}, seconds=JOINED)
+            self.wait_for(set())
         self.sum_up()
 
     def wait_for(self, roles: set[str], seconds: float = END) -> None:

@@ -60,6 +60,7 @@ class QueueUnderTest:
     high: int  # items that shall wait, about
     bulky: float = 0.0  # the share of large items with buffers
     leased: bool = False
+    most: int | None = None  # max_deliveries
     leavers: bool = False  # do consumers end by themselves, with items in hand?
     producers: list[int] = field(default_factory=list)  # lines of all that ever put
     consumers: list[int] = field(default_factory=list)

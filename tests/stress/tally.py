@@ -28,6 +28,7 @@ class Tally:
     twice: int = 0  # of these, what a consumer had in hand before
     unnoted: int = 0  # of these, what a consumer had in hand that could not note it
     left_by_clean: int = 0
+    dead: int = 0  # dead letters
     joins: int = 0  # that returned
     miscounted: int = 0
     misnamed: int = 0
@@ -81,6 +82,7 @@ def table(tally: Tally, seconds: float) -> str:
         ("deliveries with leases", tally.deliveries),
         ("redelivered, counted", f"{tally.redelivered}, in hand before {tally.twice}, unnoted {tally.unnoted}"),
         ("left by clean ends", tally.left_by_clean),
+        ("dead letters", tally.dead),
         ("joins returned", tally.joins),
         ("worst gap, ms", f"{tally.gap * 1000:.0f} ({tally.gap_of})"),
         ("in hand of the killed", f"{tally.in_hand} (of {tally.hands} that they had asked for)"),

@@ -106,6 +106,20 @@ def test_who_was_killed_while_it_left_is_taken_for_what_the_statistics_say(ledge
     assert (books.faults, books.left, books.redelivered, books.twice) == (0, 0, 1, 1)
 
 
+def test_dead_letters(ledger: Ledger) -> None:
+    ledger.line(PRODUCER).committed = 2
+    ledger.note(0, [(PRODUCER * ITEMS, 50, 1)])
+    books = judge_leases(ledger, [PRODUCER], [0], [], {PRODUCER * ITEMS: 1, PRODUCER * ITEMS + 1: 2})
+    assert (books.dead, books.redelivered, books.uncounted, books.miscounted) == (2, 1, 2, 1)  # nobody asked
+
+
+def test_dead_letter_that_was_done(ledger: Ledger) -> None:
+    ledger.line(PRODUCER).committed = 1
+    [place] = ledger.note(0, [(PRODUCER * ITEMS, 50, 1)])
+    ledger.mark(0, place, ACKED)
+    assert judge_leases(ledger, [PRODUCER], [0], [], {PRODUCER * ITEMS: 1}).doubled == 1
+
+
 def test_sums(ledger: Ledger) -> None:
     consumers = [
         (0, 1, [(0, 1, HELD), (1, 0, HELD)]),
