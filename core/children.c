@@ -516,7 +516,7 @@ after_fork_in_child(void)
 static void
 install_fork_handlers(void)
 {
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    pn_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 /* ---- children ------------------------------------------------------------------- */

@@ -95,7 +95,7 @@ enlist(pn_domain *domain)
     pthread_mutex_lock(&registry_mutex);
     if (!handlers) {
         handlers = true;
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        pn_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
     }
     domain->next = registry;
     registry = domain;

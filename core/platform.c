@@ -13,6 +13,7 @@
 
 #include "futex.h"
 #include "lock.h"
+#include "sibling.h"
 
 pn_features pn_platform = {.cpus = 1};
 _Thread_local pn_thread pn_self_tls __attribute__((tls_model("initial-exec")));
@@ -83,6 +84,7 @@ pn_platform_init(void)
     pn_platform.robust_list = !switched_off("robust_list") && robust_head() != NULL;
     pn_platform.waitv = !switched_off("waitv") && pn_futex_waitv_works();
     pn_platform.pending_wake = pn_platform.robust_list && !switched_off("pending_wake");
+    pn_platform.siblings = !switched_off("siblings") && pn_sibling_possible();
     pn_platform_refresh();
 }
 
@@ -107,4 +109,33 @@ pn_thread_after_fork(void)
     pn_self_tls.head = NULL;
     pn_self_tls.held = 0;
     pn_platform_refresh();
+}
+
+/* ---- fork handlers ------------------------------------------------------- */
+
+static struct {
+    void (*run[3])(void); /* by pn_fork_moment */
+} parts[PN_FORK_PARTS];
+static int parts_used;
+
+void
+pn_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    if (parts_used == PN_FORK_PARTS) {
+        abort(); /* a part was added to the core, and PN_FORK_PARTS not raised */
+    }
+    parts[parts_used].run[PN_FORK_BEFORE] = before;
+    parts[parts_used].run[PN_FORK_IN_PARENT] = in_parent;
+    parts[parts_used].run[PN_FORK_IN_CHILD] = in_child;
+    parts_used++;
+    pthread_atfork(before, in_parent, in_child);
+}
+
+void
+pn_run_fork_handlers(pn_fork_moment moment)
+{
+    for (int i = 0; i < parts_used; i++) {
+        /* What was registered last is prepared first: pthread_atfork(3). */
+        parts[moment == PN_FORK_BEFORE ? parts_used - 1 - i : i].run[moment]();
+    }
 }

@@ -5,7 +5,8 @@
  *   robust_list   the kernel marks locks whose owner died       get_robust_list(2)
  *   waitv         one sleep on several words                     futex_waitv, Linux 5.16
  *   pending_wake  the kernel wakes list_op_pending at death      kernel/futex/core.c, handle_futex_death
- * PROCESSION_DISABLE=robust_list,waitv,pending_wake switches them off one by one.
+ *   siblings      a process can make children of its parent      sibling.h
+ * PROCESSION_DISABLE=robust_list,waitv,pending_wake,siblings switches them off one by one.
  */
 #ifndef PN_PLATFORM_H
 #define PN_PLATFORM_H
@@ -22,6 +23,7 @@ typedef struct {
     bool robust_list;
     bool waitv;
     bool pending_wake;
+    bool siblings;
     int cpus; /* of this process's affinity mask; 1 switches spinning off */
 } pn_features;
 
@@ -51,6 +53,14 @@ void pn_platform_refresh(void);
 pn_thread *pn_thread_setup(void);
 /* Called by the fork handler in the child. */
 void pn_thread_after_fork(void);
+
+/* pthread_atfork for a part of the core: its handlers run around a sibling's making as well,
+ * which the C library does not know as a fork. At most PN_FORK_PARTS. */
+enum { PN_FORK_PARTS = 4 };
+void pn_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+typedef enum { PN_FORK_BEFORE, PN_FORK_IN_PARENT, PN_FORK_IN_CHILD } pn_fork_moment;
+/* Run them in pthread_atfork's order. */
+void pn_run_fork_handlers(pn_fork_moment moment);
 
 static inline pn_thread *
 pn_self(void)

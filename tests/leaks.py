@@ -2,7 +2,8 @@
 
 Looked at: children (zombies too), processes in the domain's slots, open descriptors, entries of /dev/shm, threads
 that are not daemons. What may be left is what a program has once, whatever it does: the domain's memfd, the
-guardian with its pidfd and its doorbell, and the standard library's resource tracker, forkserver and heap.
+guardian with its pidfd and its doorbell, a template and its successor, and the standard library's resource tracker,
+forkserver and heap. A child that a template has made is no helper: its command is the template's, its line is not.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def children() -> Iterator[str]:
                 command = file.read().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended since the listing
-        if not any(helper in command for helper in HELPERS):
+        if int(pid) not in templates() and not any(helper in command for helper in HELPERS):
             yield f"{pid} {name.partition('(')[2]} {'zombie' if state == 'Z' else command.strip()}"
 
 
@@ -83,7 +84,7 @@ def slots() -> Iterator[str]:
     domain.sweep()  # the line of a dead process is nobody's: whoever looks next clears it
     starting, live, guardian = 1, 2, 4
     for index, generation, state, pid, *_, flags, name in domain.slots():
-        if state in {starting, live} and index != domain.slot and not flags & guardian:
+        if state in {starting, live} and index != domain.slot and not flags & guardian and pid not in templates():
             yield f"{index}.{generation} {name!r} pid {pid}"
 
 
@@ -96,7 +97,7 @@ def shared_memory() -> Iterator[str]:
 
 def descriptors() -> Iterator[str]:
     """Yield what each open descriptor stands for, without inode numbers: a replaced pipe is no leak."""
-    kept = stdlib_helpers() | guardian_descriptors()
+    kept = stdlib_helpers() | guardian_descriptors() | template_descriptors()
     for fd in map(int, os.listdir("/proc/self/fd")):
         try:
             target = os.readlink(f"/proc/self/fd/{fd}")
@@ -141,6 +142,35 @@ def guardian_descriptors() -> set[int | None]:
         except FileNotFoundError:
             continue  # the descriptor of the listing itself
     return held
+
+
+def templates() -> dict[int, set[int]]:
+    """Return what descriptors this program has for each of its templates, by pid."""
+    module = sys.modules.get("procession._process.templates")
+    if module is None:
+        return {}
+    known = {}
+    serving, trial = module.templates.serving, module.templates.trial
+    if serving is not None:
+        known[serving.child.pid] = {serving.socket, serving.child.pidfd}
+    if trial is not None:
+        known[trial.template.child.pid] = {trial.template.socket, trial.template.child.pidfd, trial.progress}
+    return known
+
+
+def template_descriptors() -> set[int]:
+    """Return all of them, and the bell of the janitor, who is there as long as there is a template."""
+    known = templates()
+    bells = [fd for fd in os.listdir("/proc/self/fd") if known and is_eventfd(fd)]
+    return set(map(int, bells[:1])).union(*known.values())
+
+
+def is_eventfd(fd: str) -> bool:
+    """Return whether it is one; it may be closed since the listing."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[eventfd]"
+    except FileNotFoundError:
+        return False
 
 
 def stdlib_helpers() -> set[int | None]:

@@ -18,9 +18,10 @@ static PyObject *
 features(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     pn_platform_init();
-    return Py_BuildValue("{sNsNsNsi}", "robust_list", PyBool_FromLong(pn_platform.robust_list),
+    return Py_BuildValue("{sNsNsNsNsi}", "robust_list", PyBool_FromLong(pn_platform.robust_list),
                          "waitv", PyBool_FromLong(pn_platform.waitv), "pending_wake",
-                         PyBool_FromLong(pn_platform.pending_wake), "cpus", pn_platform.cpus);
+                         PyBool_FromLong(pn_platform.pending_wake), "siblings",
+                         PyBool_FromLong(pn_platform.siblings), "cpus", pn_platform.cpus);
 }
 
 static PyMethodDef functions[] = {
@@ -47,6 +48,26 @@ static PyMethodDef functions[] = {
     {"die_with", pn_py_die_with, METH_O,
      "die_with($module, parent_pid, /)\n--\n\n"
      "SIGKILL me when the thread that forked me ends; False if the parent is gone already."},
+    {"ask_template", pn_py_ask_template, METH_VARARGS,
+     "ask_template($module, holder, domain, slot, generation, template, socket, message, "
+     "descriptors, seconds, /)\n--\n\n"
+     "Let a template make the child of that line: 0 and holder.child set; an errno, and there is "
+     "none; or None: the template is dead, and made none. It is killed if it does not answer in so "
+     "many seconds, or if a signal handler raises."},
+    {"serve_template", pn_py_serve_template, METH_VARARGS,
+     "serve_template($module, domain, socket, /)\n--\n\n"
+     "Make the processes that are asked for through the socket. Returns in each of them: what was "
+     "asked: (kind, flags, signals that the owner ignores, that this process ignores, body, "
+     "descriptors); and None in the template when the owner is gone."},
+    {"settle_threads", pn_py_settle_threads, METH_VARARGS,
+     "settle_threads($module, domain, slot, generation, /)\n--\n\n"
+     "Fork and forget a child of that line: libraries that know of fork end their threads. How "
+     "many threads there are now."},
+    {"thread_count", pn_py_thread_count, METH_NOARGS,
+     "thread_count($module)\n--\n\nHow many threads this process has; -1: /proc does not tell."},
+    {"dispositions", pn_py_dispositions, METH_NOARGS,
+     "dispositions($module)\n--\n\n"
+     "(signals that are ignored, signals that this thread blocks), bit n - 1 for signal n."},
     {NULL},
 };
 

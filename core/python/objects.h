@@ -77,7 +77,23 @@ pn_shared_made(SharedObject *self)
     return self->offset != 0;
 }
 
-/* --- process_object.c: functions of the module --- */
+/* --- process_object.c --- */
+typedef struct {
+    PyObject_HEAD
+    DomainObject *domain_object;
+    struct pn_child *child;
+} ChildObject;
+
+/* What every way of starting is told: whom to give the Child, and its line of the table. */
+typedef struct {
+    PyObject *holder;
+    DomainObject *domain;
+    unsigned int slot, generation;
+} pn_start;
+
+/* The holder has the Child before any signal handler can raise in its stead; returns the pid. */
+PyObject *pn_py_hand_over(PyObject *module, const pn_start *start, pid_t pid, int64_t started);
+/* functions of the module */
 PyObject *pn_py_pause_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_resume_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_other_threads(PyObject *module, PyObject *none);
@@ -85,6 +101,13 @@ PyObject *pn_py_fork_child(PyObject *module, PyObject *args);
 PyObject *pn_py_spawn_child(PyObject *module, PyObject *args);
 PyObject *pn_py_arm_guardian(PyObject *module, PyObject *args);
 PyObject *pn_py_die_with(PyObject *module, PyObject *argument);
+
+/* --- ask_object.c, template_object.c: functions of the module --- */
+PyObject *pn_py_ask_template(PyObject *module, PyObject *args);
+PyObject *pn_py_serve_template(PyObject *module, PyObject *args);
+PyObject *pn_py_settle_threads(PyObject *module, PyObject *args);
+PyObject *pn_py_thread_count(PyObject *module, PyObject *none);
+PyObject *pn_py_dispositions(PyObject *module, PyObject *none);
 
 /* --- errors.c --- */
 /* Raise what `status` means; `what` and `name` say to whom. Returns NULL. */

@@ -11,12 +11,6 @@
 
 enum { WORDS = 64, DESCRIPTORS = 1024 }; /* of a command; handed to a spawned child */
 
-typedef struct {
-    PyObject_HEAD
-    DomainObject *domain_object;
-    pn_child *child;
-} ChildObject;
-
 PyDoc_STRVAR(child_doc,
              "Child(domain, slot, generation, pid, started_ns)\n--\n\n"
              "A child of this process, watched by the janitor from now on. `started_ns`: "
@@ -220,15 +214,8 @@ pn_py_other_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
     return PyLong_FromLong(pn_janitor_other_threads());
 }
 
-/* What both ways of starting are told: whom to give the Child, and its line of the table. */
-typedef struct {
-    PyObject *holder;
-    DomainObject *domain;
-    unsigned int slot, generation;
-} start;
-
 static int
-parse_start(PyObject *module, PyObject *args, start *start, PyObject **argv, PyObject **fds)
+parse_start(PyObject *module, PyObject *args, pn_start *start, PyObject **argv, PyObject **fds)
 {
     pn_state *state = PyModule_GetState(module);
     if (!PyArg_ParseTuple(args, argv ? "OO!IIO!O!" : "OO!II", &start->holder, state->domain_type,
@@ -243,9 +230,8 @@ parse_start(PyObject *module, PyObject *args, start *start, PyObject **argv, PyO
     return 0;
 }
 
-/* The holder has the Child before any signal handler can raise in its stead. */
-static PyObject *
-hand_over(PyObject *module, const start *start, pid_t pid, int64_t started)
+PyObject *
+pn_py_hand_over(PyObject *module, const pn_start *start, pid_t pid, int64_t started)
 {
     pn_state *state = PyModule_GetState(module);
     PyObject *child =
@@ -261,7 +247,7 @@ hand_over(PyObject *module, const start *start, pid_t pid, int64_t started)
 PyObject *
 pn_py_fork_child(PyObject *module, PyObject *args)
 {
-    start start;
+    pn_start start;
     if (parse_start(module, args, &start, NULL, NULL) < 0 || PySys_Audit("os.fork", NULL) < 0) {
         return NULL;
     }
@@ -278,7 +264,7 @@ pn_py_fork_child(PyObject *module, PyObject *args)
     PyOS_AfterFork_Parent();
     pn_janitor_own_fork(false);
     errno = error;
-    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError) : hand_over(module, &start, pid, started);
+    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError) : pn_py_hand_over(module, &start, pid, started);
 }
 
 /* The words of a command; they live as long as the tuple. -1 with an exception. */
@@ -303,7 +289,7 @@ read_command(PyObject *command, const char *argv[], Py_ssize_t most)
 PyObject *
 pn_py_spawn_child(PyObject *module, PyObject *args)
 {
-    start start;
+    pn_start start;
     PyObject *command, *descriptors;
     const char *argv[WORDS + 1];
     int fds[DESCRIPTORS];
@@ -328,7 +314,7 @@ pn_py_spawn_child(PyObject *module, PyObject *args)
     if (pid < 0) {
         return PyErr_SetFromErrnoWithFilename(PyExc_OSError, argv[0]);
     }
-    return hand_over(module, &start, pid, started);
+    return pn_py_hand_over(module, &start, pid, started);
 }
 
 PyObject *

@@ -11,7 +11,7 @@ import pytest
 
 from procession import Lock, Mutex, Process, Queue, RLock, SimpleQueue
 
-METHODS = ["fork", "spawn"]
+METHODS = ["fork", "spawn", "forkserver"]
 
 
 def context(method: str) -> Any:

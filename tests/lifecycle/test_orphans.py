@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import procession
 from tests.lifecycle.tools import end, guardian_of, is_gone, numbers, program, run, until
+
+METHODS = ["fork", "spawn", "forkserver"]
 
 # A root with a child and a grandchild, each of which also runs something by subprocess; prints all pids.
 FAMILY = r"""
@@ -52,18 +56,32 @@ def test_killed_parent_leaves_nobody(thread: str) -> None:
         until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
 
 
-@pytest.mark.parametrize("thread", [IN_MAIN, IN_THREAD], ids=["from main", "from a thread that has ended"])
-def test_killed_parent_leaves_no_spawned_child(tmp_path: Path, thread: str) -> None:
-    path = tmp_path / "family.py"
-    path.write_text(family(method="spawn", thread=thread))
+@contextmanager
+def script(folder: Path, method: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """A family in a file, which a child that is not forked imports."""
+    path = folder / "family.py"
+    path.write_text(family(method=method, **more))
     with subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, text=True) as root:
+        try:
+            yield root
+        finally:
+            root.kill()
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("thread", [IN_MAIN, IN_THREAD], ids=["from main", "from a thread that has ended"])
+def test_killed_parent_leaves_no_child_of_another_method(tmp_path: Path, method: str, thread: str) -> None:
+    with script(tmp_path, method, thread=thread) as root:
         pids = numbers(root, 4)
+        templates = children_of(root.pid)
+        assert not any(is_gone(pid) for pid in pids)
         root.kill()
-        until(lambda: all(is_gone(pid) for pid in pids), "everybody is gone")
+        until(lambda: all(is_gone(pid) for pid in {*pids, *templates}), "everybody is gone")
 
 
-def test_killed_child_leaves_nobody_either() -> None:
-    with program(family()) as root:
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_child_leaves_nobody_either(tmp_path: Path, method: str) -> None:
+    with script(tmp_path, method) as root:
         pids = numbers(root, 4)
         child = next(pid for pid in pids if parent_of(pid) == root.pid)
         os.kill(child, signal.SIGKILL)
@@ -85,8 +103,14 @@ def parent_of(pid: int) -> int:
         return int(file.read().rpartition(")")[2].split()[1])
 
 
-def test_kept_child_outlives_its_parent() -> None:
-    with program(family(orphan="keep")) as root:
+def children_of(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_kept_child_outlives_its_parent(tmp_path: Path, method: str) -> None:
+    with script(tmp_path, method, orphan="keep") as root:
         pids = numbers(root, 4)
         os.kill(root.pid, signal.SIGKILL)
         root.wait()

@@ -21,7 +21,7 @@ import procession
 from procession import Outcome, Process, RemoteError, RemoteTraceback
 from tests.lifecycle.tools import run, until
 
-METHODS = ["fork", "spawn"]
+METHODS = ["fork", "spawn", "forkserver"]
 
 
 def outcome_of(target: Callable[..., object], *args: object, method: str = "fork") -> Outcome:

@@ -23,7 +23,7 @@ import procession
 from procession import Process, Queue, SimpleQueue
 from tests.lifecycle.tools import is_gone, run, state, until
 
-METHODS = ["fork", "spawn"]
+METHODS = ["fork", "spawn", "forkserver"]
 
 
 def report_self(out: SimpleQueue[Any]) -> None:
@@ -313,7 +313,7 @@ except KeyboardInterrupt:
     ("arguments", "error", "text"),
     [
         ({"target": 3}, TypeError, "target must be callable, not int"),
-        ({"start_method": "fax"}, ValueError, "start_method must be one of fork, spawn or None, not 'fax'"),
+        ({"start_method": "fax"}, ValueError, "start_method must be one of fork, spawn, forkserver or None, not 'fax'"),
         ({"orphan": "sell"}, ValueError, "orphan must be 'kill' or 'keep', not 'sell'"),
         ({"args": 3}, TypeError, "not iterable"),
         ({"colour": "red"}, TypeError, "colour"),
@@ -492,7 +492,7 @@ def test_library_may_lie_in_a_folder_whose_name_is_no_text(tmp_path: Path) -> No
     result = run(
         """
 import procession
-for method in ("fork", "spawn"):
+for method in ("fork", "spawn", "forkserver"):
     process = procession.Process(target=int, start_method=method)
     process.start()
     process.join()
@@ -500,4 +500,4 @@ for method in ("fork", "spawn"):
 """,
         PYTHONPATH=folder,
     )
-    assert (result.stdout, result.stderr) == ("finished True\nfinished True\n", "")
+    assert (result.stdout, result.stderr) == ("finished True\n" * 3, "")

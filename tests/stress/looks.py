@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GUARDIAN", "children_of", "command_of", "is_template", "look_at", "state_of", "templates_of"]
+__all__ = ["GUARDIAN", "children_of", "command_of", "look_at", "state_of", "templates_of"]
 
 GUARDIAN = 4  # flag of its line in the process table
 
@@ -44,10 +44,5 @@ def look_at(pid: int) -> str:
 
 
 def templates_of(domain: Any) -> list[int]:
-    """Return the processes that fork children of method forkserver."""
-    return [pid for _, _, state, pid, *_, name in domain.slots() if state and pid and is_template(name)]
-
-
-def is_template(name: str) -> bool:
-    """Is this the name of such a process, in its line of the process table?"""
-    return name.startswith("forkserver")
+    """Return the processes that fork children of method forkserver, for us or for one that we started."""
+    return [pid for _, _, state, pid, *_, name in domain.slots() if state and pid and name == "template"]

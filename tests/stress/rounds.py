@@ -13,12 +13,13 @@ from typing import Any
 
 import procession
 from procession._memory.domain import domains
+from tests.leaks import templates
 from tests.stress.arrays import Broken
 from tests.stress.cast import Cast
 from tests.stress.count import count_leased, count_plain
 from tests.stress.killer import Killer
 from tests.stress.ledger import FAILED, Ledger, Line
-from tests.stress.looks import GUARDIAN, is_template, look_at, state_of
+from tests.stress.looks import GUARDIAN, look_at, state_of
 from tests.stress.seats import STUCK, Seat, Stuck, Watched
 from tests.stress.tally import Tally
 
@@ -247,9 +248,9 @@ class Round:
 
     def program(self) -> Iterator[int]:
         """Yield the processes of the domain, but for those that serve us all."""
-        domain = domains.current()
-        for _, _, state, pid, *_, flags, name in domain.slots():
-            if state and pid and not flags & GUARDIAN and not is_template(name):
+        helpers = templates()
+        for _, _, state, pid, *_, flags, _ in domains.current().slots():
+            if state and pid and not flags & GUARDIAN and pid not in helpers:
                 yield pid
 
     def sum_up(self) -> None:

@@ -115,7 +115,7 @@ def tell_and_sleep(told: Any) -> None:
     time.sleep(600)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_child_that_may_outlive_its_killed_parent_does(method: str) -> None:
     told: Any = procession.Queue()
     process = procession.Process(target=start_keeper, args=(told, method), start_method="fork")

@@ -1,6 +1,6 @@
 """Random SIGKILLs through the public API, by which nothing may be lost, doubled, stuck or left behind.
 
-    python tests/stress/torture.py --kills 500 --seed 1 [--stop] [--start-methods fork,spawn]
+    python tests/stress/torture.py --kills 500 --seed 1 [--stop] [--start-methods fork,spawn,forkserver]
 
 It works in rounds. A round has some queues and locks and a dozen processes at seats around them: who is killed at a seat
 is replaced. At its end the killing pauses, and everybody who lives must get on; then all is drained and counted
@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
 import procession
 from procession._memory.domain import domains
-from tests.leaks import Snapshot, snapshot
+from tests.leaks import Snapshot, snapshot, templates
 from tests.stress import broken
 from tests.stress.looks import command_of
 from tests.stress.mix import choose, parse_mix, show_mix
@@ -53,7 +53,8 @@ def left_behind(before: Snapshot) -> list[str]:
         used = domain.used()
         left = snapshot().added_since(before)
         left += [f"{used[kind]} bytes of {kind}" for kind in ("payloads", "segments", "reports") if used[kind]]
-        left += [f"line {row}" for row in domain.slots() if row[2] and row[0] != domain.slot]
+        helpers = templates()
+        left += [f"line {row}" for row in domain.slots() if row[2] and row[0] != domain.slot and row[3] not in helpers]
         left += [f"process {pid} {command_of(pid)}" for pid in strangers()]
         if not left or time.monotonic() > end:
             return left
@@ -61,11 +62,11 @@ def left_behind(before: Snapshot) -> list[str]:
 
 
 def strangers() -> Iterator[int]:
-    """Yield the processes that carry this program's mark, or have its memory mapped, but for this one and the guardian."""
+    """Yield the processes that carry this program's mark, or have its memory mapped, but for this one and its helpers."""
     mark = f"PROCESSION_TREE={domains.current().uuid.hex()}:".encode()
     mine = os.stat(domains.current().fd).st_ino
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        if pid == os.getpid() or is_guardian(command_of(pid)):
+        if pid == os.getpid() or is_guardian(command_of(pid)) or pid in templates():
             continue
         try:
             maps = Path(f"/proc/{pid}/maps").read_text(errors="replace")
@@ -82,7 +83,7 @@ def nothing() -> None:
 
 
 def warm_up() -> None:
-    """Let there be what a program has once: the domain, the guardian and the pipe to it."""
+    """Let there be what a program has once: the domain, the guardian and the pipe to it. Templates are told by name."""
     deadline = time.monotonic() + END
     while not domains.current().guardian()[0] and time.monotonic() < deadline:
         process = procession.Process(target=nothing, start_method="fork")
@@ -132,7 +133,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--start-methods",
         type=parse_mix,
-        default=parse_mix("fork,spawn"),
+        default=parse_mix("fork,spawn,forkserver"),
         help="such as fork,spawn=0.5: methods, with their share of the starts",
     )
     parser.add_argument("--stop", action="store_true", help="mix SIGSTOP and SIGCONT in")

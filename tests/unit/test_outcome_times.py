@@ -16,7 +16,7 @@ def work() -> None:
         pass
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_child_that_ends_before_its_parent_looks_has_all_its_time_counted(method: str) -> None:
     process = Process(target=work, start_method=method)
     _core.pause_janitor()

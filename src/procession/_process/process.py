@@ -13,15 +13,18 @@ from procession._process.outcome import Outcome
 from procession._process.popen import Popen
 from procession._process.settings import Orphan, Settings
 from procession._process.start.fork import ForkPopen
+from procession._process.start.forkserver import start_by_forkserver
 from procession._process.start.spawn import SpawnPopen
 
 __all__ = ["Process"]
 
 T = TypeVar("T")
 
-STARTS: dict[str, type[Popen]] = {"fork": ForkPopen, "spawn": SpawnPopen}
-# The standard library's forkserver, asked for by the program and not by us: nearest is a clean interpreter.
-DEFAULTS = STARTS | {"forkserver": SpawnPopen}
+STARTS: dict[str, Callable[[Any], Popen]] = {
+    "fork": ForkPopen,
+    "spawn": SpawnPopen,
+    "forkserver": start_by_forkserver,
+}
 
 
 class _Added(Generic[T]):
@@ -47,7 +50,7 @@ class Process(stdlib.BaseProcess):
 
     As there: ``start join terminate kill close is_alive run`` and ``name daemon pid exitcode sentinel authkey``.
 
-    `start_method`: ``"fork"`` or ``"spawn"``; None: what ``multiprocessing.set_start_method`` chose.
+    `start_method`: ``"fork"``, ``"spawn"`` or ``"forkserver"``; None: what ``multiprocessing.set_start_method`` chose.
     `orphan`: ``"kill"``: if this process is killed, the child and what it ran end within a second;
     ``"keep"``: the child goes on. (In ``multiprocessing`` every child of a killed process goes on.)
 
@@ -86,8 +89,7 @@ class Process(stdlib.BaseProcess):
 
     @staticmethod
     def _Popen(process: Process) -> Popen:  # noqa: N802 - BaseProcess.start calls it
-        method = process._procession_settings.start_method
-        return STARTS[method](process) if method else DEFAULTS[stdlib.start_method()](process)
+        return STARTS[process._procession_settings.start_method or stdlib.start_method()](process)
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         # In the child. An attribute of the instance, so that a subclass's run() is wrapped as well.

@@ -10,7 +10,7 @@ from procession import _core
 from procession._process import stdlib
 from procession._process.popen import Popen
 
-__all__ = ["SpawnPopen"]
+__all__ = ["SpawnPopen", "write_all"]
 
 PACKAGE_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 PROGRAM = (
@@ -53,7 +53,7 @@ class SpawnPopen(Popen):
             dump(process, data)
         except Exception as error:
             error.add_note(
-                f"procession: Process {process.name!r} is started by spawn, so its target and arguments are pickled. "
+                f"procession: Process {process.name!r} is started by {self.method}, so its target and arguments are pickled. "
                 "Define functions and classes at the top of a module, or use start_method='fork'."
             )
             raise
@@ -87,9 +87,13 @@ class SpawnPopen(Popen):
             command = self._command(reader.fileno(), domain.fileno(), tracker)
             _core.spawn_child(self, self.domain, *self.procession_slot, tuple(map(os.fsencode, command)), tuple(passed))
             reader.close()
-            rest = data.getbuffer()
-            try:
-                while rest:
-                    rest = rest[writer.write(rest) :]
-            except BrokenPipeError:
-                pass  # it died while it started: its outcome tells
+            write_all(writer, data.getbuffer())
+
+
+def write_all(writer: io.RawIOBase, rest: memoryview) -> None:
+    """Write what the child is to read."""
+    try:
+        while rest:
+            rest = rest[writer.write(rest) or 0 :]
+    except BrokenPipeError:
+        pass  # it died while it started: its outcome tells
