@@ -23,6 +23,8 @@ from tests.stress.trees import is_guardian, kill
 
 __all__ = ["Killer"]
 
+AT_WORK = 0.6  # of the strikes hit only those who have got to work
+
 # Lets the stopped go on even if the driver waits for one of them itself.
 LIFELINE = """
 import os, select, signal, sys, time
@@ -66,7 +68,8 @@ class Killer:
         self.ledger = ledger
         self.seats = seats
         self.take_seat = take_seat
-        self.kills_left = kills
+        self.kills_left = self.most = kills
+        self.too_early = 0  # of these: who had not begun
         self.spared = spared  # the consumers
         self.killed: set[int] = set()
         self.leaving: list[tuple[Any, Seat, int]] = []  # killed, or ended: process, its seat, its line
@@ -109,6 +112,7 @@ class Killer:
         self.killed.add(seat.process.pid)
         self.tally.kills[role] += 1
         self.tally.methods[role, seat.method] += 1
+        self.too_early += role == "starting"
         self.kills_left -= 1
         self.leave(seat)
 
@@ -117,6 +121,9 @@ class Killer:
         rng = self.rng
         taken = [seat for seat in self.seats if seat.process is not None]
         victims = [seat for seat in taken if not (self.spared and seat.role == "consumer")]
+        # Where starts take long, hardly one would get to work.
+        if rng.random() < AT_WORK or 2 * self.too_early > self.most - self.kills_left:
+            victims = [seat for seat in victims if self.ledger.line(seat.lines[-1]).began]
         if self.options.stop and taken and rng.random() < 0.3:
             self.stop(rng.choice(taken))
         if not victims:
