@@ -296,6 +296,7 @@ pn_domain_enter(pn_domain *domain)
     if (status == PN_OWNER_DIED) {
         /* What is committed by single stores is right; sums and hints are derived anew. */
         pn_heap_recount(domain);
+        pn_slab_relink(domain);
         status = PN_OK;
     }
     return status;

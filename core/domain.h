@@ -22,7 +22,7 @@
 
 #include "lock.h"
 
-#define PN_LAYOUT_VERSION 3u
+#define PN_LAYOUT_VERSION 4u
 #define PN_MAGIC UINT64_C(0x6e6f697373636f72) /* "rocssion" */
 #define PN_PAGE 4096u
 #define PN_SLOTS 1024u
@@ -55,6 +55,9 @@ typedef struct {
     pn_word64 warm;           /* bytes of FREE blocks that kept their pages */
     /* No FREE block of size class k or more below page hint[k], at which a block begins. */
     uint64_t hint[PN_HINTS];
+    pn_word64 slabs[2];         /* the newest slab of small, of large cells (slab.h) */
+    uint64_t slab_hint[2];      /* where the search for a free cell begins */
+    uint64_t scans;             /* number of the last walk that marked what records name */
     _Atomic int64_t last_sweep; /* a hint */
 } pn_header;
 
@@ -81,7 +84,7 @@ typedef struct pn_domain {
     int fd;
     uint32_t slot; /* own line of the table, PN_SLOTS: none */
     uint32_t generation;
-    /* What this process holds: offset -> number of its own references. */
+    /* What this process holds: held.h. */
     pthread_mutex_t mutex;
     pn_held *held;
     size_t held_used, held_capacity;

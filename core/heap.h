@@ -4,11 +4,11 @@
  * page counts; blocks tile [0, header.top). One 8-byte store of the state
  * commits an allocation, a split, a merge or a free.
  * entry.owner  (slot + 1) << 32 | generation of the process that must free it, 0: no process
- * entry.queue  offset of the ring that the block belongs to or travels in, 0: none
+ * entry.queue  offset of the object that the block belongs to, a ring or a buffer, 0: none
  *
  * Whoever dies leaves his blocks to the sweep (sweep.h), which frees what no
- * ring names. A taker writes itself as the owner BEFORE it takes, so a block is
- * always named by a ring or owned by a process, or both, never by neither.
+ * object names. Who takes the last record of a segment writes itself as the owner BEFORE it
+ * takes, so a block is always named by an object or owned by a process, or both, never by neither.
  */
 #ifndef PN_HEAP_H
 #define PN_HEAP_H

@@ -121,12 +121,16 @@ pn_status pn_head_wait(struct pn_ring *ring, int64_t deadline);
 pn_status pn_head_enter(struct pn_ring *ring);
 
 /* All with head_lock held: */
+/* Does item `id` need one? Not if it is done already. */
+bool pn_lease_is_needed(struct pn_ring *ring, uint64_t id);
 /* Write a lease for item `id`, void until head moves past it; false: no entry of that size is free. */
 bool pn_lease_take(struct pn_ring *ring, const struct pn_record *record, uint64_t id);
 /* Hand out again what waits for it, oldest first, up to the sink's limit; PN_EMPTY: nothing does. */
 pn_status pn_lease_redeliver(struct pn_ring *ring, struct pn_sink *sink);
-/* Does a lease name the object? */
-bool pn_lease_names_object(struct pn_ring *ring, uint64_t object);
+/* Visit the records of all leases; true if the visitor ended it. */
+typedef bool (*pn_lease_visitor)(pn_domain *domain, uint64_t ring, const struct pn_record *record,
+                                 void *context);
+bool pn_lease_visit(struct pn_ring *ring, pn_lease_visitor visit, void *context);
 
 /* With no lock held: link a chunk with entries for records of `bytes`. */
 pn_status pn_lease_grow(struct pn_ring *ring, uint64_t bytes);
@@ -140,8 +144,8 @@ bool pn_lease_names_block(pn_domain *domain, uint64_t ring, uint64_t block);
  * `awaited`: its parent lives and will tell. */
 bool pn_lease_sweep(pn_domain *domain, uint64_t ring, uint32_t slot, uint32_t generation,
                     bool awaited);
-/* Nobody holds the ring any more: give up every lease. */
-void pn_lease_discard(pn_domain *domain, uint64_t ring);
+/* Nobody holds the ring any more: end every lease, and visit its record. */
+void pn_lease_discard(struct pn_ring *ring, pn_lease_visitor visit, void *context);
 
 /* --- for consumers and joiners -------------------------------------------- */
 

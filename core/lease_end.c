@@ -96,7 +96,7 @@ give_up(pn_ring *ring, uint32_t slot, uint32_t generation)
         at = next;
     }
     pn_lease_sort(ring, &leases->orphaned);
-    pn_wake_leader(&ring->cell->not_empty);
+    wake_leader(&ring->cell->not_empty);
     pn_pending_clear(self);
 }
 
@@ -127,18 +127,17 @@ pn_lease_sweep(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t gener
 }
 
 void
-pn_lease_discard(pn_domain *domain, uint64_t offset)
+pn_lease_discard(pn_ring *ring, pn_lease_visitor visit, void *context)
 {
-    pn_ring ring;
-    pn_ring_open(&ring, domain, offset);
-    pn_leases *leases = pn_leases_of(&ring);
-    uint64_t taken = pn_ring_taken(ring.cell);
+    pn_leases *leases = pn_leases_of(ring);
+    uint64_t taken = pn_ring_taken(ring->cell);
     for (uint64_t at = atomic_load(&leases->chunks); at != 0;) {
-        const pn_lease_chunk *chunk = pn_at(domain, at);
+        const pn_lease_chunk *chunk = pn_at(ring->domain, at);
         for (uint32_t i = 0; i < chunk->count; i++) {
-            pn_lease *lease = pn_lease_at(&ring, at + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
+            pn_lease *lease = pn_lease_at(ring, at + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
             if (atomic_load(&lease->id) < taken) {
-                atomic_store(&lease->id, PN_LEASE_FREE);
+                atomic_store(&lease->id, PN_LEASE_FREE); /* first: it names nothing any more */
+                visit(ring->domain, ring->offset, pn_lease_record(lease), context);
             }
         }
         at = chunk->next;

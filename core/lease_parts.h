@@ -2,7 +2,24 @@
 #ifndef PN_LEASE_PARTS_H
 #define PN_LEASE_PARTS_H
 
-#include "ring.h"
+#include "ring_private.h"
+
+/* Items taken so far. */
+static inline uint64_t
+pn_ring_taken(pn_ring_cell *cell)
+{
+    uint64_t head = atomic_load_explicit(&cell->head, memory_order_relaxed);
+    return atomic_load_explicit(&valid_mark(cell->head_mark, head)->count, memory_order_relaxed);
+}
+
+/* Items put so far; read from outside of tail_lock. */
+static inline uint64_t
+pn_ring_put_count(pn_ring_cell *cell)
+{
+    uint64_t count, bytes;
+    pn_ring_read_totals(&cell->tail, cell->tail_mark, &count, &bytes);
+    return count;
+}
 
 static inline pn_leases *
 pn_leases_of(pn_ring *ring)

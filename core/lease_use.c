@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "futex.h"
 #include "lease_parts.h"
 #include "sweep.h"
 
@@ -91,13 +90,16 @@ find_own(pn_ring *ring)
 /* ---- get ----------------------------------------------------------------------------- */
 
 bool
+pn_lease_is_needed(pn_ring *ring, uint64_t id)
+{
+    return id >= atomic_load_explicit(&pn_leases_of(ring)->prepaid_to, memory_order_relaxed);
+}
+
+bool
 pn_lease_take(pn_ring *ring, const pn_record *record, uint64_t id)
 {
     pn_leases *leases = pn_leases_of(ring);
     pn_domain *domain = ring->domain;
-    if (id < atomic_load_explicit(&leases->prepaid_to, memory_order_relaxed)) {
-        return true;
-    }
     uint64_t size = pn_record_size(record);
     uint64_t offset = pn_lease_pop(ring, size);
     if (offset == 0) {
@@ -164,10 +166,10 @@ pn_lease_waiting(pn_ring *ring)
 }
 
 static bool
-list_names(pn_ring *ring, const pn_lease_list *list, uint64_t object)
+visit_list(pn_ring *ring, const pn_lease_list *list, pn_lease_visitor visit, void *context)
 {
     for (uint64_t at = list->first; at != 0; at = pn_lease_at(ring, at)->next) {
-        if (pn_record_names(pn_lease_record(pn_lease_at(ring, at)), object)) {
+        if (visit(ring->domain, ring->offset, pn_lease_record(pn_lease_at(ring, at)), context)) {
             return true;
         }
     }
@@ -175,12 +177,12 @@ list_names(pn_ring *ring, const pn_lease_list *list, uint64_t object)
 }
 
 bool
-pn_lease_names_object(pn_ring *ring, uint64_t object)
+pn_lease_visit(pn_ring *ring, pn_lease_visitor visit, void *context)
 {
     pn_leases *leases = pn_leases_of(ring);
-    return atomic_load(&leases->chunks) != 0 && (list_names(ring, &leases->busy, object) ||
-                                                 list_names(ring, &leases->orphaned, object) ||
-                                                 list_names(ring, &leases->dead, object));
+    return atomic_load(&leases->chunks) != 0 && (visit_list(ring, &leases->busy, visit, context) ||
+                                                 visit_list(ring, &leases->orphaned, visit, context) ||
+                                                 visit_list(ring, &leases->dead, visit, context));
 }
 
 /* ---- task_done ---------------------------------------------------------------------------- */
@@ -228,13 +230,11 @@ pn_lease_end(pn_ring *ring, pn_lease_list *list, uint64_t offset, uint64_t *obje
 void
 pn_lease_let_go(pn_domain *domain, const uint64_t *objects, uint32_t count)
 {
-    if (count == 0 || pn_domain_enter(domain) != PN_OK) {
-        return;
-    }
+    /* Killed before it: `takes` stays behind, and a sweep looks (object.h). */
     for (uint32_t i = 0; i < count; i++) {
-        pn_object_collect(domain, objects[i]);
+        pn_object_count_take(domain, objects[i]);
+        pn_collect_if_free(domain, objects[i]);
     }
-    pn_domain_leave(domain);
 }
 
 /* An item that nobody has taken is done already: it will need no lease. */

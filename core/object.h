@@ -1,24 +1,39 @@
 /* Shared objects: cells in slabs, with a name, a generation and a holder set.
  *
  * A bit of `holders` per process slot: that process has the object. The set, not a
- * count, because clearing a dead process's bit twice is harmless. When it is empty and
- * no ring holds a record that names the object, the cell is freed and its
- * generation grows, so an old handle is refused (PN_STALE).
+ * count, because clearing a dead process's bit twice is harmless.
  * `moves` grows after a bit was set: whoever looked at the bits and then for records
  * between two equal values of it has missed none.
+ *
+ * `puts` grows BEFORE the commit of a record that names the object, `takes` AFTER the take
+ * (or after the store that gives the record up). So at every instant
+ *
+ *     puts - takes >= how many records name it
+ *
+ * and equal sums prove that none does. Who dies in between leaves `puts` ahead for good,
+ * and nobody repairs that: a sweep of the dead marks every object whose sums differ just then
+ * with PN_OBJECT_SCAN, and for such a one the records are looked through instead.
+ *
+ * An object without holder that no record names is freed (collect.h), by the process that drops its
+ * last reference. If it is still named then, the process that takes the record out comes after
+ * it: that one reads the bits after its own `takes`, and the first one `takes` after its bit, so
+ * one of the two sees both.
  */
 #ifndef PN_OBJECT_H
 #define PN_OBJECT_H
 
-#include "domain.h"
+#include "slab.h"
 
 typedef enum {
     PN_OBJECT_FREE,
     PN_OBJECT_RING,
     PN_OBJECT_MUTEX,
     PN_OBJECT_RLOCK,
-    PN_OBJECT_LOCK
+    PN_OBJECT_LOCK,
+    PN_OBJECT_BUFFER /* buffer.h */
 } pn_object_type;
+
+enum { PN_OBJECT_SCAN = 1 }; /* its sums say nothing any more */
 
 #define PN_NAME 48
 
@@ -26,11 +41,13 @@ typedef struct {
     pn_word type;
     pn_word generation;
     pn_word moves;
-    uint32_t flags;
+    pn_word flags;
     char name[PN_NAME]; /* UTF-8, ends in NUL */
     pn_word64 holders[PN_SLOTS / 64];
     uint64_t slab; /* offset of the slab */
-    uint8_t pad[56];
+    pn_word64 puts, takes;
+    uint64_t scan; /* header.scans of the last walk that met a record with it; domain lock */
+    uint8_t pad[32];
 } pn_object;
 
 _Static_assert(sizeof(pn_object) == 256, "object layout is shared between processes");
@@ -44,6 +61,9 @@ typedef struct {
 /* Make one; this process holds it. */
 pn_status pn_object_new(pn_domain *domain, pn_object_type type, const char *name, uint64_t *offset,
                         uint32_t *generation);
+/* The same, with header.lock held. */
+pn_status pn_object_new_locked(pn_domain *domain, pn_object_type type, const char *name,
+                               uint64_t *offset, uint32_t *generation);
 /* Hold an object by its handle: PN_STALE if it has been freed. */
 pn_status pn_object_attach(pn_domain *domain, uint64_t offset, uint32_t generation);
 /* One more, one less reference of this process; the last one gives up its bit. */
@@ -55,23 +75,22 @@ bool pn_object_held(pn_domain *domain, uint64_t offset);
 void pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot);
 /* Give it a bit on all that this process holds (before a fork). */
 void pn_object_hold_all_for(pn_domain *domain, uint32_t slot);
-/* Free it if nobody has it and no record names it. Under header.lock. */
-bool pn_object_collect(pn_domain *domain, uint64_t offset);
 /* Is this the offset of a cell in use? Under header.lock. */
 bool pn_object_valid(pn_domain *domain, uint64_t offset);
+/* Does the object at `queue` of a block's entry name that block? Under header.lock. */
+bool pn_object_names_block(pn_domain *domain, uint64_t offset, uint64_t block);
 
-#define PN_SLAB_PAGES 16u
-
-typedef struct {
-    pn_word64 used[2];
-    uint32_t cell_size;
-    uint32_t cells;
-} pn_slab;
-
-static inline uint64_t
-pn_slab_cell(uint64_t slab, const pn_slab *head, uint32_t index)
+/* A record that names it is about to be committed; was taken, or given up. */
+static inline void
+pn_object_count_put(pn_domain *domain, uint64_t offset)
 {
-    return slab + (uint64_t)head->cell_size * (index + 1);
+    atomic_fetch_add(&((pn_object *)pn_at(domain, offset))->puts, 1);
+}
+
+static inline void
+pn_object_count_take(pn_domain *domain, uint64_t offset)
+{
+    atomic_fetch_add(&((pn_object *)pn_at(domain, offset))->takes, 1);
 }
 
 #endif

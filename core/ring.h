@@ -30,8 +30,8 @@
 #ifndef PN_RING_H
 #define PN_RING_H
 
+#include "collect.h"
 #include "lease.h"
-#include "object.h"
 
 #define PN_RING_FIRST (UINT64_C(64) << 10) /* capacity of the first segment, bytes */
 #define PN_RING_INLINE (PN_RING_FIRST / 4) /* a larger batch or record is refused here */
@@ -59,7 +59,8 @@ typedef enum {
 
 enum {
     PN_RECORD_HANDLES = 1, /* payload begins with a pn_handles section */
-    PN_RECORD_BLOCK = 2,   /* then comes {offset, length} of a heap block with the real payload */
+    PN_RECORD_BUFFER = 2,  /* then comes a pn_payload_ref: the payload stands in the buffer that
+                              is the first of the handles */
     PN_RECORD_ONCE = 128   /* it carries a descriptor, which unpickles once: never redelivered */
 };
 
@@ -70,16 +71,18 @@ typedef struct pn_record {
     uint16_t zero;
 } pn_record;
 
+/* The only way in which a record names anything. */
 typedef struct {
     uint32_t count;
     uint32_t zero;
+    uint64_t weight;   /* bytes of the buffers that were made for this item alone */
     uint64_t offset[]; /* of the shared objects that the item names */
 } pn_handles;
 
 typedef struct {
-    uint64_t offset;
+    uint64_t offset; /* in the buffer */
     uint64_t length;
-} pn_block_ref;
+} pn_payload_ref;
 
 typedef struct {
     pn_word64 position, count, bytes;
@@ -155,7 +158,7 @@ typedef struct {
     const char *bytes;
     uint64_t length; /* <= PN_RING_INLINE */
     uint64_t count;
-    uint64_t weight; /* what they count for max_bytes: length, and the blocks that they name */
+    uint64_t weight; /* what they count for max_bytes: sum of pn_record_weight */
     bool handles;
 } pn_batch;
 
@@ -202,34 +205,40 @@ pn_record_size(const pn_record *record)
                : sizeof(pn_record) + ((record->value + UINT64_C(7)) & ~UINT64_C(7));
 }
 
-/* --- for lease.h -------------------------------------------------------- */
-
 /* The shared objects that a record names; NULL: none. */
 static inline const pn_handles *
 pn_record_handles(const pn_record *record)
 {
     return record->flags & PN_RECORD_HANDLES ? (const pn_handles *)(record + 1) : NULL;
 }
-bool pn_record_names(const pn_record *record, uint64_t object);
-/* Items taken so far, with head_lock held; put so far, from outside of tail_lock. */
-uint64_t pn_ring_taken(pn_ring_cell *cell);
-uint64_t pn_ring_put_count(pn_ring_cell *cell);
-/* Room for so much more; false: no private memory. */
-bool pn_sink_reserve(pn_sink *sink, uint64_t more);
-/* This process answers for what the record names from now on. */
-void pn_ring_answer_for(pn_domain *domain, const pn_record *record);
-/* Wake the leader that sleeps on `word`; list_op_pending is aimed at it. */
-void pn_wake_leader(pn_word *word);
 
-/* --- for object.c and sweep.c, under the domain's lock ----------------- */
+/* What it counts for max_bytes. */
+static inline uint64_t
+pn_record_weight(const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    return pn_record_size(record) + (handles != NULL ? handles->weight : 0);
+}
 
-typedef enum { PN_NAMED_NO, PN_NAMED_YES, PN_NAMED_UNKNOWN } pn_named;
+/* Before the commit of a record, after its take: for each object that it names. */
+void pn_record_count_puts(pn_domain *domain, const pn_record *record);
+void pn_record_count_takes(pn_domain *domain, const pn_record *record);
 
-/* Does a record of any ring name the object (or is that unknown just now)? */
+/* --- for collect.c and sweep.c, under the domain's lock ----------------- */
+
+/* Called for each record; true ends the walk. */
+typedef bool (*pn_record_visit)(pn_domain *domain, uint64_t ring, const pn_record *record,
+                                void *context);
+
+/* Visit the records of all rings that may name objects. False: one could not be looked at just
+ * now (a stopped process has its lock), or the visitor ended it. */
+bool pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context);
+/* Does a record of any other ring name the object (or is that unknown just now)? */
 bool pn_ring_any_names_object(pn_domain *domain, uint64_t object);
-/* Does the ring's segment table or one of its records name the block? */
-pn_named pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block);
-/* Free every block of a ring that nobody holds any more. */
-void pn_ring_discard(pn_domain *domain, uint64_t ring);
+/* Is the block a segment in use? */
+bool pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block);
+/* Empty a ring that nobody holds any more and free its blocks. What its records named is to
+ * be looked at by the caller. */
+void pn_ring_discard(pn_domain *domain, uint64_t ring, pn_collect_list *named);
 
 #endif

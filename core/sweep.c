@@ -3,19 +3,16 @@
 #endif
 #include "sweep.h"
 
-#include "heap.h"
-#include "object.h"
-#include "ring.h"
+#include "collect.h"
+#include "lease.h"
 #include "slots.h"
 
 #define SWEEP_EVERY_NS 1000000000LL
 
-/* Free the blocks of a dead process that no ring names; its last words only `with_report`. False: something could not be
- * looked at just now (a stopped process holds a ring's lock). */
-static bool
+/* Free the blocks of a dead process that no object names; its last words only `with_report`. */
+static void
 sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
 {
-    bool complete = true;
     pn_block *block;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
          at = pn_heap_next(domain, at, &block)) {
@@ -25,61 +22,44 @@ sweep_blocks(pn_domain *domain, uint64_t owner, bool with_report)
             (kind == PN_BLOCK_REPORT && !with_report)) {
             continue;
         }
-        uint64_t ring = atomic_load(&block->queue);
-        pn_named named = ring == 0 ? PN_NAMED_NO : pn_ring_names_block(domain, ring, at);
+        bool is_named = pn_object_names_block(domain, atomic_load(&block->queue), at);
         if (atomic_load(&block->owner) != owner) {
-            continue; /* [answer] not named, because it was taken meanwhile */
+            continue; /* a segment not named, because a taker has passed it meanwhile */
         }
-        if (named == PN_NAMED_NO) {
-            pn_heap_free_locked(domain, at);
-        } else if (named == PN_NAMED_YES) {
+        if (is_named) {
             uint64_t dead = owner; /* unless a taker has just made itself the owner */
             atomic_compare_exchange_strong(&block->owner, &dead, 0);
-        } else if (named == PN_NAMED_UNKNOWN) {
-            complete = false;
+        } else {
+            pn_heap_free_locked(domain, at);
         }
     }
-    return complete;
 }
 
-/* False: what a dead process had not done could not be handed on just now. */
-static bool
-sweep_object(pn_domain *domain, uint64_t offset, uint32_t slot, bool awaited)
+/* Every object, without the bit of a dead process. */
+static void
+sweep_objects(pn_domain *domain, pn_block_kind kind, uint32_t slot)
 {
-    pn_object *object = pn_at(domain, offset);
-    bool complete = true;
-    if (slot != PN_SLOTS) {
+    for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
+         at = pn_slab_next_cell(domain, kind, at)) {
+        pn_object *object = pn_at(domain, at);
         if (atomic_load(&object->type) == PN_OBJECT_LOCK) {
             pn_ledger_bury(&((pn_lock_cell *)object)->lock, slot);
         }
         atomic_fetch_and(&object->holders[slot / 64], ~(UINT64_C(1) << slot % 64));
+        pn_collect_mark(domain, at); /* not only what it held: see object.h */
     }
-    if (!pn_object_collect(domain, offset) && slot != PN_SLOTS &&
-        atomic_load(&object->type) == PN_OBJECT_RING) {
-        uint32_t generation = atomic_load(&domain->slots[slot].generation);
-        complete = pn_lease_sweep(domain, offset, slot, generation, awaited);
-    }
-    return complete;
 }
 
-/* Every object: without the bit of `slot` (PN_SLOTS: nobody's), freed if nobody is left. */
+/* What a dead process had taken and not done, of every queue. False: something could not be
+ * handed on just now. */
 static bool
-sweep_objects(pn_domain *domain, uint32_t slot, bool awaited)
+sweep_leases(pn_domain *domain, uint32_t slot, bool awaited)
 {
+    uint32_t generation = atomic_load(&domain->slots[slot].generation);
     bool complete = true;
-    pn_block *block;
-    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
-         at = pn_heap_next(domain, at, &block)) {
-        uint32_t kind = pn_block_kind_of(atomic_load(&block->state));
-        if (kind != PN_BLOCK_SLAB_SMALL && kind != PN_BLOCK_SLAB_LARGE) {
-            continue;
-        }
-        pn_slab *slab = pn_at(domain, at);
-        for (uint32_t i = 0; i < slab->cells; i++) {
-            if (atomic_load(&slab->used[i / 64]) >> i % 64 & 1) {
-                complete &= sweep_object(domain, pn_slab_cell(at, slab, i), slot, awaited);
-            }
-        }
+    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, 0); at != 0;
+         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, at)) {
+        complete &= pn_lease_sweep(domain, at, slot, generation, awaited);
     }
     return complete;
 }
@@ -122,10 +102,12 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
     }
     uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
     sweep_waits(domain, index);
-    bool complete = sweep_objects(domain, index, fate == AWAITED);
-    complete &= sweep_blocks(domain, owner, fate != AWAITED);
-    if (!complete || fate == AWAITED) {
-        return false; /* stays DEAD; the next sweep tries again */
+    sweep_objects(domain, PN_BLOCK_SLAB_SMALL, index);
+    sweep_objects(domain, PN_BLOCK_SLAB_LARGE, index);
+    bool complete = sweep_leases(domain, index, fate == AWAITED);
+    sweep_blocks(domain, owner, fate != AWAITED);
+    if (fate == AWAITED || !complete) {
+        return false; /* stays DEAD, with its report; the next sweep tries again */
     }
     if (fate == REAPED && is_guardians(domain, slot)) {
         atomic_fetch_or(&slot->flags, PN_SLOT_SWEPT);
@@ -158,7 +140,7 @@ sweep_all(pn_domain *domain, bool hard)
             freed += sweep_locked(domain, i, fates[i]);
         }
     }
-    sweep_objects(domain, PN_SLOTS, false);
+    pn_collect_all(domain);
     pn_domain_leave(domain);
     return freed;
 }
@@ -184,6 +166,7 @@ sweep_one(pn_domain *domain, uint32_t index, uint32_t generation, fate fate)
     }
     if (atomic_load(&slot->generation) == generation && atomic_load(&slot->state) != PN_SLOT_FREE) {
         sweep_locked(domain, index, fate);
+        pn_collect_all(domain);
     }
     pn_domain_leave(domain);
 }

@@ -90,7 +90,8 @@ module_exec(PyObject *module)
         add_type(module, &pn_leased_spec, state->ring_type, &state->leased_type) < 0 ||
         add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
         add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
-        add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0) {
+        add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
+        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0) {
         return -1;
     }
     return 0;
@@ -108,6 +109,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->mutex_type);
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->lock_type);
+    Py_VISIT(state->buffer_type);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     return 0;
@@ -125,6 +127,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->mutex_type);
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->lock_type);
+    Py_CLEAR(state->buffer_type);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
     return 0;

@@ -5,14 +5,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "../object.h"
 #include "../ring.h"
 #include "../slots.h"
 
 typedef struct {
-    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type, *rlock_type,
-        *lock_type;
-    PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it) */
+    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
+        *rlock_type, *lock_type, *buffer_type;
+    PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it, once) */
     PyObject *loads; /* loads(memoryview) -> obj */
 } pn_state;
 
@@ -37,7 +36,7 @@ typedef struct {
 } SharedObject;
 
 extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
-    pn_mutex_spec, pn_rlock_spec, pn_lock_spec;
+    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec;
 
 typedef struct {
     SharedObject shared;
@@ -93,7 +92,12 @@ typedef struct {
 
 /* The holder has the Child before any signal handler can raise in its stead; returns the pid. */
 PyObject *pn_py_hand_over(PyObject *module, const pn_start *start, pid_t pid, int64_t started);
-/* functions of the module */
+
+/* --- buffer_object.c --- */
+/* A Buffer in the domain of `from`; takes over this process's reference, even when it fails. */
+PyObject *pn_buffer_wrap(pn_state *state, SharedObject *from, uint64_t offset);
+
+/* --- process_object.c, ask_object.c: functions of the module --- */
 PyObject *pn_py_pause_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_resume_janitor(PyObject *module, PyObject *none);
 PyObject *pn_py_other_threads(PyObject *module, PyObject *none);
@@ -122,24 +126,22 @@ int pn_deadline(PyObject *timeout, int64_t *deadline);
 void pn_before_sleep(void);
 
 /* --- codec.c --- */
-/* A private buffer that starts on the stack and holds whole records. */
+/* Private memory that starts on the stack and holds whole records. */
 typedef struct {
     char *bytes;
     size_t used, capacity;
     bool on_heap;
-} pn_buffer;
+} pn_writer;
 
-/* Append one record with `obj`. What is too large travels in a heap block that this
- * process owns until the record is committed. 0, or -1 with an exception. */
-int pn_encode(pn_state *state, PyObject *ring, pn_buffer *buffer, PyObject *obj);
-/* The object in a taken record; frees its heap block. NULL with an exception. */
+/* Append one record with `obj`. What is too large travels in a buffer that this process
+ * holds until pn_release_records. 0, or -1 with an exception. */
+int pn_encode(pn_state *state, PyObject *ring, pn_writer *out, PyObject *obj);
+/* The object in a taken record, whose objects this process holds no more then. NULL with an exception. */
 PyObject *pn_decode(pn_state *state, SharedObject *ring, const pn_record *record);
 /* What pn_decode does besides decoding: let go of what a taken record names. */
 void pn_let_go(SharedObject *ring, const pn_record *record);
-/* Free the heap blocks of records that were not put. */
-void pn_discard_records(pn_domain *domain, const char *bytes, size_t length);
-void pn_buffer_free(pn_buffer *buffer);
-/* What a record counts for max_bytes. */
-uint64_t pn_record_weight(const pn_record *record);
+/* They were put, or not: let go of the buffers that were made for them. */
+void pn_release_records(pn_domain *domain, const char *bytes, size_t length);
+void pn_writer_free(pn_writer *out);
 
 #endif

@@ -5,8 +5,6 @@
  * under a shared lock. The first attempt keeps the GIL; only sleeping lets it go. */
 #include "objects.h"
 
-#include "../heap.h"
-
 #define STACK_BUFFER 1024
 /* get_nowait() on a queue that has items waits so long for another taker to finish. */
 #define NOWAIT_NS (50 * 1000000LL)
@@ -191,21 +189,21 @@ ring_put(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *na
         return NULL;
     }
     uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
-    pn_buffer buffer = {.bytes = (char *)stack, .capacity = sizeof(stack)};
-    int result = pn_encode(self->state, (PyObject *)self, &buffer, call.first);
+    pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
+    int result = pn_encode(self->state, (PyObject *)self, &out, call.first);
     if (result == 0) {
-        const pn_record *record = (const pn_record *)buffer.bytes;
-        pn_batch batch = {.bytes = buffer.bytes,
-                          .length = buffer.used,
+        const pn_record *record = (const pn_record *)out.bytes;
+        pn_batch batch = {.bytes = out.bytes,
+                          .length = out.used,
                           .count = 1,
-                          .weight = record->flags ? pn_record_weight(record) : buffer.used,
+                          .weight = pn_record_weight(record),
                           .handles = record->flags & PN_RECORD_HANDLES};
         result = put_batch(self, &batch, call.block, deadline);
-        if (result < 0 && record->flags) {
-            pn_discard_records(self->shared.domain, buffer.bytes, buffer.used);
+        if (record->flags) {
+            pn_release_records(self->shared.domain, out.bytes, out.used);
         }
     }
-    pn_buffer_free(&buffer);
+    pn_writer_free(&out);
     if (result < 0) {
         return NULL;
     }
@@ -222,15 +220,15 @@ ring_put_nowait(RingObject *self, PyObject *obj)
 /* As many records from `at` on as one commit may take: not so many that a bounded queue
  * would have to be empty for them. */
 static pn_batch
-next_batch(const pn_buffer *buffer, size_t at, const pn_ring_cell *cell)
+next_batch(const pn_writer *out, size_t at, const pn_ring_cell *cell)
 {
-    pn_batch batch = {.bytes = buffer->bytes + at};
+    pn_batch batch = {.bytes = out->bytes + at};
     uint64_t most = cell->max_items ? cell->max_items / 4 : UINT64_MAX;
     uint64_t heaviest = cell->max_bytes ? cell->max_bytes / 4 : UINT64_MAX;
-    while (at + batch.length < buffer->used) {
+    while (at + batch.length < out->used) {
         const pn_record *record = (const pn_record *)(batch.bytes + batch.length);
         uint64_t size = pn_record_size(record);
-        uint64_t weight = record->flags ? pn_record_weight(record) : size;
+        uint64_t weight = pn_record_weight(record);
         if (batch.count > 0 && (batch.length + size > PN_RING_INLINE || batch.count >= most ||
                                 batch.weight + weight > heaviest)) {
             break;
@@ -244,7 +242,7 @@ next_batch(const pn_buffer *buffer, size_t at, const pn_ring_cell *cell)
 }
 
 static int
-encode_all(RingObject *self, pn_buffer *buffer, PyObject *items)
+encode_all(RingObject *self, pn_writer *out, PyObject *items)
 {
     PyObject *list = PySequence_Fast(items, "put_many() takes an iterable");
     if (list == NULL) {
@@ -253,7 +251,7 @@ encode_all(RingObject *self, pn_buffer *buffer, PyObject *items)
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
         PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
-        result = pn_encode(self->state, (PyObject *)self, buffer, item);
+        result = pn_encode(self->state, (PyObject *)self, out, item);
         Py_DECREF(item);
     }
     Py_DECREF(list);
@@ -276,23 +274,26 @@ ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
         return NULL;
     }
     uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
-    pn_buffer buffer = {.bytes = (char *)stack, .capacity = sizeof(stack)};
-    int result = encode_all(self, &buffer, call.first);
+    pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
+    int result = encode_all(self, &out, call.first);
     size_t at = 0;
     uint64_t done = 0;
     if (result < 0) {
         /* Raised before anything was put. */
     }
-    while (result == 0 && at < buffer.used) {
-        pn_batch batch = next_batch(&buffer, at, self->ring.cell);
+    while (result == 0 && at < out.used) {
+        pn_batch batch = next_batch(&out, at, self->ring.cell);
         result = put_batch(self, &batch, call.block, deadline);
         if (result == 0) {
+            if (batch.handles) {
+                pn_release_records(self->shared.domain, batch.bytes, batch.length);
+            }
             at += batch.length;
             done += batch.count;
         }
     }
     if (result < 0) {
-        pn_discard_records(self->shared.domain, buffer.bytes + at, buffer.used - at);
+        pn_release_records(self->shared.domain, out.bytes + at, out.used - at);
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         PyErr_NormalizeException(&type, &value, &traceback);
@@ -304,7 +305,7 @@ ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
         Py_XDECREF(number);
         PyErr_Restore(type, value, traceback);
     }
-    pn_buffer_free(&buffer);
+    pn_writer_free(&out);
     if (result < 0) {
         return NULL;
     }

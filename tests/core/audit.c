@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "heap.h"
-#include "object.h"
+#include "buffer.h"
 #include "ring.h"
 #include "slots.h"
 
@@ -14,19 +13,6 @@ static char said[200];
 #define UL(value) ((unsigned long)(value))
 
 /* ---- rings ---------------------------------------------------------------- */
-
-static uint64_t
-block_length(const pn_record *record)
-{
-    const char *at = (const char *)(record + 1);
-    if (!(record->flags & PN_RECORD_BLOCK)) {
-        return 0;
-    }
-    if (record->flags & PN_RECORD_HANDLES) {
-        at += sizeof(pn_handles) + ((const pn_handles *)at)->count * sizeof(uint64_t);
-    }
-    return ((const pn_block_ref *)at)->length;
-}
 
 static const pn_mark *
 mark_at(const pn_mark marks[2], uint64_t position)
@@ -72,7 +58,7 @@ audit_ring(pn_domain *domain, uint64_t offset)
         }
         if (record->kind != PN_RECORD_PAD) {
             count++;
-            bytes += size + block_length(record);
+            bytes += pn_record_weight(record);
         }
         at += size;
     }
@@ -173,6 +159,54 @@ is_live(pn_domain *domain, uint64_t owner)
             atomic_load(&domain->slots[slot].generation) == (uint32_t)owner);
 }
 
+typedef struct {
+    uint64_t object, count;
+} names;
+
+static bool
+count_names(pn_domain *domain, uint64_t ring, const pn_record *record, void *context)
+{
+    names *names = context;
+    const pn_handles *handles = pn_record_handles(record);
+    (void)domain, (void)ring;
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        names->count += handles->offset[i] == names->object;
+    }
+    return false;
+}
+
+/* puts - takes is how many records name it, or a death was found and it is looked for. */
+static const char *
+audit_sums(pn_domain *domain, uint64_t offset)
+{
+    pn_object *object = pn_at(domain, offset);
+    names names = {.object = offset};
+    if (!pn_ring_walk_all(domain, count_names, &names)) {
+        return WRONG("a ring cannot be walked");
+    }
+    uint64_t ahead = atomic_load(&object->puts) - atomic_load(&object->takes);
+    bool is_looked_for = atomic_load(&object->flags) & PN_OBJECT_SCAN;
+    if (ahead > INT64_MAX || ahead < names.count || (ahead > names.count && !is_looked_for)) {
+        return WRONG("object at %lx: %lu records name it, its sums say %ld", UL(offset),
+                     UL(names.count), (long)ahead);
+    }
+    return NULL;
+}
+
+static const char *
+audit_buffer(pn_domain *domain, uint64_t offset)
+{
+    uint64_t block = atomic_load(&pn_buffer_at(domain, offset)->block);
+    pn_block *entry = pn_block_at(domain, block);
+    uint64_t state = atomic_load(&entry->state);
+    if (block == 0 || pn_block_kind_of(state) != PN_BLOCK_PAYLOAD ||
+        atomic_load(&entry->queue) != offset ||
+        pn_block_pages(state) * PN_PAGE < pn_buffer_length(domain, offset)) {
+        return WRONG("buffer at %lx has no block of its own", UL(offset));
+    }
+    return NULL;
+}
+
 static const char *
 audit_object(pn_domain *domain, uint64_t offset)
 {
@@ -186,11 +220,14 @@ audit_object(pn_domain *domain, uint64_t offset)
             return WRONG("object '%s' is held by the free slot %u", object->name, i);
         }
     }
-    if (atomic_load(&object->type) == PN_OBJECT_RING) {
-        const char *wrong = audit_ring(domain, offset);
-        return wrong != NULL ? wrong : audit_leases(domain, offset);
+    const char *wrong = audit_sums(domain, offset);
+    if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_BUFFER) {
+        wrong = audit_buffer(domain, offset);
+    } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_RING) {
+        wrong = audit_ring(domain, offset);
+        wrong = wrong != NULL ? wrong : audit_leases(domain, offset);
     }
-    return NULL;
+    return wrong;
 }
 
 static const char *
@@ -200,16 +237,37 @@ audit_block(pn_domain *domain, uint64_t at, const pn_block *block, uint32_t kind
     if (owner != 0 && !is_live(domain, owner)) {
         return WRONG("heap: the block at %lx, kind %u, belongs to a dead process", UL(at), kind);
     }
-    if (owner == 0 && (ring == 0 || pn_ring_names_block(domain, ring, at) != PN_NAMED_YES)) {
+    if (owner == 0 && !pn_object_names_block(domain, ring, at)) {
         return WRONG("heap: nobody owns or names the block at %lx, kind %u", UL(at), kind);
     }
     return NULL;
+}
+
+/* Every slab is in its list. */
+static const char *
+audit_slabs(pn_domain *domain)
+{
+    uint64_t linked = 0, there = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        for (uint64_t at = atomic_load(&domain->header->slabs[i]); at != 0;
+             at = atomic_load(&((pn_slab *)pn_at(domain, at))->next)) {
+            linked++;
+        }
+    }
+    pn_block *block;
+    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
+         at = pn_heap_next(domain, at, &block)) {
+        uint32_t kind = pn_block_kind_of(atomic_load(&block->state));
+        there += kind == PN_BLOCK_SLAB_SMALL || kind == PN_BLOCK_SLAB_LARGE;
+    }
+    return linked == there ? NULL : WRONG("%lu slabs, %lu in lists", UL(there), UL(linked));
 }
 
 const char *
 audit_domain(pn_domain *domain)
 {
     const char *wrong = audit_heap(domain);
+    wrong = wrong != NULL ? wrong : audit_slabs(domain);
     if (wrong != NULL) {
         return wrong;
     }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
+
 void
 parcel_clear(parcel *parcel)
 {
@@ -62,20 +64,32 @@ parcel_add_object(parcel *parcel, uint32_t id, uint64_t object)
     parcel->handles = true;
 }
 
-void
-parcel_add_block(parcel *parcel, pn_domain *domain, uint32_t id, uint64_t block, uint64_t length)
+bool
+parcel_add_buffer(parcel *parcel, pn_domain *domain, uint32_t id, uint64_t length)
 {
-    pn_record *record = append(parcel, (pn_record){.value = sizeof(pn_block_ref) + sizeof(id),
+    uint64_t buffer;
+    uint32_t generation;
+    if (pn_buffer_new(domain, length, 0, &buffer, &generation) != PN_OK) {
+        return false;
+    }
+    pn_record *record = append(parcel, (pn_record){.value = sizeof(pn_handles) + sizeof(uint64_t) +
+                                                            sizeof(pn_payload_ref) + sizeof(id),
                                                    .kind = PN_RECORD_BYTES,
-                                                   .flags = PN_RECORD_BLOCK});
-    pn_block_ref *ref = (pn_block_ref *)(record + 1);
-    *ref = (pn_block_ref){.offset = block, .length = length};
+                                                   .flags = PN_RECORD_HANDLES | PN_RECORD_BUFFER});
+    pn_handles *handles = (pn_handles *)(record + 1);
+    handles->count = 1;
+    handles->weight = length;
+    handles->offset[0] = buffer;
+    pn_payload_ref *ref = (pn_payload_ref *)&handles->offset[1];
+    *ref = (pn_payload_ref){.length = length};
     memcpy(ref + 1, &id, sizeof(id));
     parcel->weight += length;
-    uint32_t *words = pn_at(domain, block);
+    parcel->handles = true;
+    uint32_t *words = (uint32_t *)pn_buffer_bytes(domain, buffer);
     for (uint64_t i = 0; i < length / 4; i++) {
         words[i] = word_of(id, i);
     }
+    return true;
 }
 
 pn_batch
@@ -94,9 +108,8 @@ item_id(const pn_record *record)
     uint32_t id = record->value;
     const char *payload = (const char *)(record + 1);
     if (record->flags & PN_RECORD_HANDLES) {
-        memcpy(&id, payload + sizeof(pn_handles) + sizeof(uint64_t), sizeof(id));
-    } else if (record->flags & PN_RECORD_BLOCK) {
-        memcpy(&id, payload + sizeof(pn_block_ref), sizeof(id));
+        payload += sizeof(pn_handles) + sizeof(uint64_t);
+        memcpy(&id, payload + (item_has_buffer(record) ? sizeof(pn_payload_ref) : 0), sizeof(id));
     } else if (record->kind >= PN_RECORD_FIRST_WITH_PAYLOAD) {
         memcpy(&id, payload, sizeof(id));
     }
@@ -109,21 +122,20 @@ item_object(const pn_record *record)
     return record->flags & PN_RECORD_HANDLES ? ((const pn_handles *)(record + 1))->offset[0] : 0;
 }
 
-const pn_block_ref *
-item_block(const pn_record *record)
+bool
+item_has_buffer(const pn_record *record)
 {
-    return record->flags & PN_RECORD_BLOCK ? (const pn_block_ref *)(record + 1) : NULL;
+    return record->flags & PN_RECORD_BUFFER;
 }
 
 bool
 item_is_whole(pn_domain *domain, const pn_record *record)
 {
-    const pn_block_ref *ref = item_block(record);
     const uint32_t *words = (const uint32_t *)(record + 1);
     uint64_t length = record->kind == PN_RECORD_BYTES ? record->value : 0;
-    if (ref != NULL) {
-        words = pn_at(domain, ref->offset);
-        length = ref->length;
+    if (item_has_buffer(record)) {
+        words = (const uint32_t *)pn_buffer_bytes(domain, item_object(record));
+        length = pn_buffer_length(domain, item_object(record));
     }
     for (uint64_t i = 0; i < length / 4; i++) {
         if (words[i] != word_of(item_id(record), i)) {

@@ -18,14 +18,15 @@ void parcel_add(parcel *parcel, uint32_t id);
 void parcel_add_bytes(parcel *parcel, uint32_t id, uint32_t length);
 /* A record that names a shared object. */
 void parcel_add_object(parcel *parcel, uint32_t id, uint64_t object);
-/* A record that names a heap block, which is filled from the id. */
-void parcel_add_block(parcel *parcel, pn_domain *domain, uint32_t id, uint64_t block,
-                      uint64_t length);
+/* A record whose payload stands in a new buffer, filled from the id, which this process has to
+ * drop after the put. False: no memory. */
+bool parcel_add_buffer(parcel *parcel, pn_domain *domain, uint32_t id, uint64_t length);
 pn_batch parcel_batch(const parcel *parcel);
 
 uint32_t item_id(const pn_record *record);
+/* The object that it names, which may be a buffer with its payload; 0: none. */
 uint64_t item_object(const pn_record *record);
-const pn_block_ref *item_block(const pn_record *record);
+bool item_has_buffer(const pn_record *record);
 /* Is the payload what the id says? */
 bool item_is_whole(pn_domain *domain, const pn_record *record);
 

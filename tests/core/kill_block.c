@@ -15,16 +15,14 @@ static pn_status
 put_block(world *world, uint32_t id)
 {
     static parcel parcel;
-    uint64_t block;
-    pn_status status =
-        pn_heap_alloc(world->domain, BLOCK_BYTES, PN_BLOCK_PAYLOAD, world->object, &block);
-    if (status != PN_OK) {
-        return status;
-    }
     parcel_clear(&parcel);
-    parcel_add_block(&parcel, world->domain, id, block, BLOCK_BYTES);
+    if (!parcel_add_buffer(&parcel, world->domain, id, BLOCK_BYTES)) {
+        return PN_NO_MEMORY;
+    }
     pn_batch batch = parcel_batch(&parcel);
-    return pn_ring_try_put(&world->ring, &batch);
+    pn_status status = pn_ring_try_put(&world->ring, &batch);
+    pn_object_drop(world->domain, item_object((const pn_record *)parcel.bytes));
+    return status;
 }
 
 static void
@@ -56,7 +54,7 @@ op_get_block(world *world)
     static uint64_t room[64];
     uint32_t id;
     if (get_one(&world->ring, room, sizeof(room), 0, &id) == PN_OK) {
-        pn_heap_free(world->domain, item_block((pn_record *)room)->offset);
+        pn_object_drop(world->domain, item_object((pn_record *)room));
     }
 }
 

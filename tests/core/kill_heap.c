@@ -91,16 +91,17 @@ static void
 build_ring_with_items(world *world)
 {
     uint32_t generation;
-    uint64_t block;
     ring_make(world, 0, 0);
     pn_object_new(world->domain, PN_OBJECT_MUTEX, "item", &world->object_two, &generation);
     parcel parcel;
     parcel_clear(&parcel);
     parcel_add_object(&parcel, 1, world->object_two);
-    pn_heap_alloc(world->domain, 64, PN_BLOCK_PAYLOAD, world->object, &block);
-    parcel_add_block(&parcel, world->domain, 2, block, 64);
+    parcel_add_buffer(&parcel, world->domain, 2, 64);
     pn_batch batch = parcel_batch(&parcel);
     pn_ring_try_put(&world->ring, &batch);
+    const pn_record *first = (const pn_record *)parcel.bytes;
+    pn_object_drop(world->domain,
+                   item_object((const pn_record *)((const char *)first + pn_record_size(first))));
 }
 
 /* The victim is the only one to have it. */

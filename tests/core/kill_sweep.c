@@ -10,15 +10,13 @@
 #include "sweep.h"
 
 static void
-put_block(world *world, uint32_t id)
+put_buffer(world *world, uint32_t id)
 {
     parcel parcel;
-    uint64_t block;
-    if (pn_heap_alloc(world->domain, 64, PN_BLOCK_PAYLOAD, world->object, &block) != PN_OK) {
+    parcel_clear(&parcel);
+    if (!parcel_add_buffer(&parcel, world->domain, id, 64)) {
         abort();
     }
-    parcel_clear(&parcel);
-    parcel_add_block(&parcel, world->domain, id, block, 64);
     pn_batch batch = parcel_batch(&parcel);
     pn_ring_try_put(&world->ring, &batch);
 }
@@ -29,8 +27,8 @@ leave_everything(world *world)
 {
     uint64_t offset;
     uint32_t generation;
-    put_block(world, 1);
-    put_block(world, 2);
+    put_buffer(world, 1);
+    put_buffer(world, 2);
     pn_heap_alloc(world->domain, 3 * PN_PAGE, PN_BLOCK_PAYLOAD, world->object, &offset);
     pn_heap_alloc(world->domain, 3 * PN_PAGE, PN_BLOCK_REPORT, 0, &offset);
     pn_object_new(world->domain, PN_OBJECT_MUTEX, "left", &offset, &generation);
@@ -53,7 +51,7 @@ op_sweep(world *world)
     pn_sweep(world->domain);
 }
 
-/* Takes an item and keeps its block until the sweep is over. */
+/* Takes an item and keeps its buffer until the sweep is over. */
 static void
 take_and_keep(world *world, actor *me)
 {
@@ -61,23 +59,20 @@ take_and_keep(world *world, actor *me)
     uint32_t id;
     pn_status status = get_one(&world->ring, room, sizeof(room), PN_FOREVER, &id);
     const pn_record *record = (const pn_record *)room;
-    if (status != PN_OK || item_block(record) == NULL) {
+    if (status != PN_OK || !item_has_buffer(record)) {
         if (status == PN_OK) {
             actor_note(me, id);
         }
-        return; /* came after the others: they took the blocks */
+        return; /* came after the others: they took the buffers */
     }
     atomic_store(&me->log[LOG - 1], 1);
     while (atomic_load(&world->stage->ended) == 0) {
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
-    uint64_t block = item_block(record)->offset;
-    uint64_t state = atomic_load(&pn_block_at(world->domain, block)->state);
-    ACTOR_CHECK(me, pn_block_kind_of(state) == PN_BLOCK_PAYLOAD);
+    uint64_t buffer = item_object(record);
+    ACTOR_CHECK(me, pn_object_valid(world->domain, buffer));
     ACTOR_CHECK(me, item_is_whole(world->domain, record));
-    if (pn_block_kind_of(state) == PN_BLOCK_PAYLOAD) {
-        pn_heap_free(world->domain, block);
-    }
+    pn_object_drop(world->domain, buffer);
     actor_note(me, id);
 }
 
@@ -98,7 +93,7 @@ const scenario sweep_scenarios[] = {
     {.name = "sweep, while another takes (no death)",
      .build = build_dead,
      .operation = op_sweep,
-     FROM(pn_ring_names_block),
+     FROM(pn_collect_mark),
      .meet = true,
      .most = 1000,
      .at_stop = another_takes,

@@ -35,15 +35,11 @@ produce(world *world, actor *me)
     }
 }
 
-/* What came in the item: blocks are ours to free, objects to let go. */
+/* What came in the item: its object is ours to let go. */
 static void
 receive(world *world, actor *me, const pn_record *record)
 {
     ACTOR_CHECK(me, item_is_whole(world->domain, record));
-    const pn_block_ref *ref = item_block(record);
-    if (ref != NULL) {
-        pn_heap_free(world->domain, ref->offset);
-    }
     uint64_t object = item_object(record);
     if (object != 0) {
         ACTOR_CHECK(me, pn_object_valid(world->domain, object));

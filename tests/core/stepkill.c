@@ -150,7 +150,7 @@ main(int argc, char **argv)
 {
     static const scenario *const lists[] = {ring_scenarios,  segment_scenarios, shut_scenarios,
                                             block_scenarios, lock_scenarios,    heap_scenarios,
-                                            sweep_scenarios, broken_scenarios};
+                                            sweep_scenarios, lease_scenarios,   broken_scenarios};
     static job jobs[128];
     (void)argc;
     char **wanted = argv + 1;

@@ -145,9 +145,12 @@ a_ring_that_was_freed_by_half_is_not_walked(void)
     parcel_add_object(&parcel, 1, mutex);
     pn_batch batch = parcel_batch(&parcel);
     CHECK(pn_ring_try_put(&ring, &batch) == PN_OK);
+    pn_collect_list named = {0};
     CHECK(pn_domain_enter(domain) == PN_OK);
-    pn_ring_discard(domain, offset); /* and now this process would be killed */
+    pn_ring_discard(domain, offset, &named); /* and now this process would be killed */
     pn_domain_leave(domain);
+    CHECK(named.used == 1 && named.offset[0] == mutex);
+    free(named.offset);
     CHECK(pn_heap_alloc(domain, PN_RING_FIRST, PN_BLOCK_PAYLOAD, 0, &block) == PN_OK);
     memset(pn_at(domain, block), 0x55, PN_RING_FIRST);
     pn_object_drop(domain, mutex); /* asks all rings whether they name it */

@@ -122,22 +122,27 @@ max_items_and_max_bytes_hold(void)
 }
 
 static void
-blocks_travel(void)
+buffers_travel(void)
 {
     pn_ring ring;
     parcel parcel;
-    uint64_t block, length = 100000;
+    uint64_t length = 100000;
     make_ring(&ring, 0, 0);
-    CHECK(pn_heap_alloc(ring.domain, length, PN_BLOCK_PAYLOAD, ring.offset, &block) == PN_OK);
     parcel_clear(&parcel);
-    parcel_add_block(&parcel, ring.domain, 7, block, length);
+    CHECK(parcel_add_buffer(&parcel, ring.domain, 7, length));
+    uint64_t buffer = item_object((const pn_record *)parcel.bytes);
     pn_batch batch = parcel_batch(&parcel);
     CHECK(pn_ring_try_put(&ring, &batch) == PN_OK);
     CHECK(pn_ring_bytes(&ring) > length);
-    CHECK(pn_ring_names_block(ring.domain, ring.offset, block) == PN_NAMED_YES);
+    CHECK(pn_ring_any_names_object(ring.domain, buffer));
+    pn_object_drop(ring.domain, buffer); /* the item keeps it */
+    CHECK(!pn_object_held(ring.domain, buffer) && pn_object_valid(ring.domain, buffer));
     check_next(&ring, 7);
-    CHECK(pn_ring_names_block(ring.domain, ring.offset, block) == PN_NAMED_NO);
-    pn_heap_free(ring.domain, block);
+    CHECK(!pn_ring_any_names_object(ring.domain, buffer));
+    CHECK(pn_object_held(ring.domain, buffer));
+    pn_object_drop(ring.domain, buffer);
+    CHECK(!pn_object_valid(ring.domain, buffer));
+    CHECK(pn_heap_used(ring.domain, PN_BLOCK_PAYLOAD) == 0);
     check_empty(&ring);
     close_ring(&ring);
 }
@@ -262,7 +267,7 @@ main(void)
     RUN(items_come_out_in_order);
     RUN(a_batch_is_one_commit_and_is_taken_in_parts);
     RUN(max_items_and_max_bytes_hold);
-    RUN(blocks_travel);
+    RUN(buffers_travel);
     RUN(an_item_keeps_the_object_that_it_names);
     RUN(shutdown_ends_puts_and_then_gets);
     RUN(processes_exchange_all);

@@ -42,9 +42,7 @@ fill(exchange *exchange, parcel *parcel, uint32_t id)
         parcel_add_bytes(parcel, id, 4000);
         break;
     case 3:
-        CHECK(pn_heap_alloc(domain, 5000, PN_BLOCK_PAYLOAD, exchange->ring.offset, &offset) ==
-              PN_OK);
-        parcel_add_block(parcel, domain, id, offset, 5000);
+        CHECK(parcel_add_buffer(parcel, domain, id, 5000));
         break;
     default:
         CHECK(pn_object_new(domain, PN_OBJECT_LOCK, "item", &offset, &generation) == PN_OK);
@@ -78,11 +76,10 @@ static void
 receive(exchange *exchange, const pn_record *record)
 {
     CHECK(item_is_whole(domain, record));
-    if (item_block(record) != NULL) {
-        pn_heap_free(domain, item_block(record)->offset);
-    }
     uint64_t object = item_object(record);
-    if (object != 0) {
+    if (item_has_buffer(record)) {
+        pn_object_drop(domain, object);
+    } else if (object != 0) {
         pn_lock *lock = &((pn_lock_cell *)pn_at(domain, object))->lock;
         CHECK(pn_ledger_try(lock, domain->slot) == PN_OK);
         CHECK(pn_ledger_release(lock) == PN_OK);

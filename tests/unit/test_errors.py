@@ -18,6 +18,7 @@ BASES: dict[str, type[BaseException]] = {
     "DomainFull": MemoryError,
     "LayoutMismatch": RuntimeError,
     "NotOwner": RuntimeError,
+    "NotRedeliverable": RuntimeError,
     "NotShared": RuntimeError,
     "OwnerDied": RuntimeError,
     "OwnerDiedWarning": RuntimeWarning,

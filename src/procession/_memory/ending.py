@@ -48,6 +48,7 @@ def _at_exit() -> None:
 def watch_end() -> None:
     """See to it that the end of this process, and of its children, is judged."""
     util.register_after_fork(_watch, _in_child)
-    if multiprocessing.parent_process() is not None:
+    # One that multiprocessing spawned runs no such hook: it is still unpickling, or past that.
+    if multiprocessing.parent_process() is not None or hasattr(multiprocessing.current_process(), "_inheriting"):
         _in_child(None)
     atexit.register(_at_exit)

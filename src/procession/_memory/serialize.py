@@ -12,16 +12,20 @@ __all__ = ["dumps"]
 PROTOCOL = 5
 
 
-def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, tuple[int, ...]]:
-    """Pickle `obj` for a queue of `domain`; also the offsets of the shared objects in it.
+def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, tuple[int, ...], bool]:
+    """Pickle `obj` for a queue of `domain`; also the offsets of the shared objects in it, and whether it unpickles
+    once only, because a file descriptor is sent along.
 
     Whatever ``multiprocessing`` can send, this can, and reducers registered there count here.
     Raises what pickling raises, in the caller.
     """
     buffer = io.BytesIO()
+    pickler = stdlib.ForkingPickler(buffer, PROTOCOL)
+    sent = stdlib.descriptors_sent()
     with collect_handles(domain) as offsets:
-        stdlib.ForkingPickler(buffer, PROTOCOL).dump(obj)
-    return buffer.getbuffer(), tuple(offsets)
+        pickler.dump(obj)
+    once = stdlib.descriptors_sent() != sent and stdlib.carries_descriptor(pickler)
+    return buffer.getbuffer(), tuple(offsets), once
 
 
 _core._use_serializer(dumps, pickle.loads)

@@ -1,0 +1,47 @@
+/* Buffers: shared objects that are nothing but bytes. Whatever is too large for the ring
+ * travels in one; records name it by its handle, as any object.
+ *
+ * The cell names one block of the heap, and the block's entry names the cell. The block is the
+ * buffer's if both agree: a death between the two steps of making or freeing one leaves a block
+ * without a cell, which is its dead owner's, or a cell without a block.
+ */
+#ifndef PN_BUFFER_H
+#define PN_BUFFER_H
+
+#include "object.h"
+
+enum { PN_BUFFER_READONLY = 1 }; /* nobody is given a writable view */
+
+typedef struct {
+    pn_object object;
+    pn_word64 block; /* offset, 0: none yet */
+    pn_word64 length;
+    pn_word64 flags;
+} pn_buffer_cell;
+
+/* Make one of `bytes` bytes, whatever stands in them; this process holds it. */
+pn_status pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
+                        uint32_t *generation);
+/* Free its block, if it has one. Under header.lock. */
+void pn_buffer_discard(pn_domain *domain, uint64_t offset);
+
+static inline pn_buffer_cell *
+pn_buffer_at(const pn_domain *domain, uint64_t offset)
+{
+    return pn_at(domain, offset);
+}
+
+static inline char *
+pn_buffer_bytes(const pn_domain *domain, uint64_t offset)
+{
+    return pn_at(domain,
+                 atomic_load_explicit(&pn_buffer_at(domain, offset)->block, memory_order_relaxed));
+}
+
+static inline uint64_t
+pn_buffer_length(const pn_domain *domain, uint64_t offset)
+{
+    return atomic_load_explicit(&pn_buffer_at(domain, offset)->length, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,237 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "collect.h"
+
+#include <stdlib.h>
+
+#include "buffer.h"
+#include "ring.h"
+
+typedef enum { IN_USE, LOOK, UNUSED } verdict;
+
+static bool
+is_robust_lock(const pn_object *object)
+{
+    uint32_t type = atomic_load(&object->type);
+    return type == PN_OBJECT_MUTEX || type == PN_OBJECT_RLOCK;
+}
+
+static bool
+has_holder(const pn_object *object)
+{
+    for (uint32_t i = 0; i < PN_SLOTS / 64; i++) {
+        if (atomic_load(&object->holders[i]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the cell says. LOOK: only the records of the rings tell. The order of the reads is the
+ * argument: bits, takes, puts. A record's `puts` came before it and its `takes` after it, so
+ * equal sums in this order say that there was none when `takes` was read. */
+static verdict
+judge(pn_object *object)
+{
+    if (has_holder(object)) {
+        return IN_USE;
+    }
+    uint64_t takes = atomic_load(&object->takes);
+    if (atomic_load(&object->puts) == takes) {
+        return UNUSED;
+    }
+    /* A ring may have been put into itself: nobody will ever take that. */
+    bool looks = (atomic_load(&object->flags) & PN_OBJECT_SCAN) ||
+                 atomic_load(&object->type) == PN_OBJECT_RING;
+    return looks ? LOOK : IN_USE; /* who takes the record comes after us */
+}
+
+void
+pn_collect_later(pn_collect_list *list, uint64_t offset)
+{
+    if (list->used == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 64;
+        uint64_t *larger = realloc(list->offset, capacity * sizeof(*larger));
+        if (larger == NULL) {
+            return;
+        }
+        list->offset = larger;
+        list->capacity = capacity;
+    }
+    list->offset[list->used++] = offset;
+}
+
+/* It is known to be unused. A death after any of these steps leaves a cell without holder,
+ * which the next sweep frees: discarding and freeing a block twice does nothing. */
+static void
+free_object(pn_domain *domain, uint64_t offset, pn_collect_list *next)
+{
+    pn_object *object = pn_at(domain, offset);
+    uint32_t index;
+    if (!pn_slab_uses(domain, object->slab, offset, &index)) {
+        return;
+    }
+    uint32_t type = atomic_load(&object->type);
+    if (type == PN_OBJECT_RING) {
+        pn_ring_discard(domain, offset, next);
+    } else if (type == PN_OBJECT_BUFFER) {
+        pn_buffer_discard(domain, offset);
+    }
+    atomic_fetch_add(&object->generation, 1);
+    atomic_store(&object->type, PN_OBJECT_FREE);
+    pn_slab_give_back(domain, object->slab, index); /* COMMIT */
+}
+
+/* May anything be freed at all, this one among it? */
+static bool
+may_be_freed(pn_domain *domain, uint64_t offset)
+{
+    pn_object *object = pn_at(domain, offset);
+    uint32_t index;
+    return pn_slab_uses(domain, object->slab, offset, &index) &&
+           /* a process without a line may have it */
+           !atomic_load(&domain->header->unseen) &&
+           /* the cell is linked into the list of a thread that lives */
+           !(is_robust_lock(object) &&
+             (atomic_load(&((pn_lock_cell *)object)->lock.word) & PN_OWNER));
+}
+
+static bool
+collect_one(pn_domain *domain, uint64_t offset, pn_collect_list *next)
+{
+    pn_object *object = pn_at(domain, offset);
+    if (!may_be_freed(domain, offset)) {
+        return false;
+    }
+    uint32_t moves = atomic_load(&object->moves);
+    verdict said = judge(object);
+    if (said == IN_USE || (said == LOOK && pn_ring_any_names_object(domain, offset)) ||
+        atomic_load(&object->moves) != moves) {
+        return false;
+    }
+    free_object(domain, offset, next);
+    return true;
+}
+
+static void
+collect_rest(pn_domain *domain, pn_collect_list *list)
+{
+    while (list->used > 0) {
+        collect_one(domain, list->offset[--list->used], list);
+    }
+    free(list->offset);
+}
+
+bool
+pn_object_collect(pn_domain *domain, uint64_t offset)
+{
+    pn_collect_list list = {0};
+    bool freed = collect_one(domain, offset, &list);
+    collect_rest(domain, &list);
+    return freed;
+}
+
+void
+pn_collect_if_free(pn_domain *domain, uint64_t offset)
+{
+    /* Without the lock the cell may be another object's by now: then that one is looked at,
+     * with the lock and from the beginning. */
+    if (judge(pn_at(domain, offset)) != IN_USE && pn_domain_enter(domain) == PN_OK) {
+        pn_object_collect(domain, offset);
+        pn_domain_leave(domain);
+    }
+}
+
+void
+pn_collect_mark(pn_domain *domain, uint64_t offset)
+{
+    pn_object *object = pn_at(domain, offset);
+    uint64_t takes = atomic_load(&object->takes); /* before puts: see judge */
+    if (atomic_load(&object->puts) != takes) {
+        atomic_fetch_or(&object->flags, PN_OBJECT_SCAN);
+    }
+}
+
+/* ---- all of them ------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t offset;
+    uint32_t moves;
+} suspect;
+
+typedef struct {
+    suspect *item;
+    size_t used, capacity;
+} suspects;
+
+static void
+suspect_it(suspects *list, uint64_t offset, uint32_t moves)
+{
+    if (list->used == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 64;
+        suspect *larger = realloc(list->item, capacity * sizeof(*larger));
+        if (larger == NULL) {
+            return;
+        }
+        list->item = larger;
+        list->capacity = capacity;
+    }
+    list->item[list->used++] = (suspect){offset, moves};
+}
+
+static void
+look_at_kind(pn_domain *domain, pn_block_kind kind, suspects *found, pn_collect_list *next)
+{
+    for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
+         at = pn_slab_next_cell(domain, kind, at)) {
+        pn_object *object = pn_at(domain, at);
+        uint32_t moves = atomic_load(&object->moves);
+        verdict said = judge(object);
+        if (said == UNUSED) {
+            collect_one(domain, at, next);
+        } else if (said == LOOK) {
+            suspect_it(found, at, moves);
+        }
+    }
+}
+
+static bool
+mark_named(pn_domain *domain, uint64_t ring, const pn_record *record, void *context)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    (void)context;
+    for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+        if (handles->offset[i] != ring) {
+            ((pn_object *)pn_at(domain, handles->offset[i]))->scan = domain->header->scans;
+        }
+    }
+    return false;
+}
+
+void
+pn_collect_all(pn_domain *domain)
+{
+    suspects found = {0};
+    pn_collect_list next = {0};
+    look_at_kind(domain, PN_BLOCK_SLAB_SMALL, &found, &next);
+    look_at_kind(domain, PN_BLOCK_SLAB_LARGE, &found, &next);
+    collect_rest(domain, &next);
+    if (found.used > 0) {
+        /* One walk for all: a record that moved meanwhile moved through a process that held
+         * the object, and then `moves` has grown. */
+        next = (pn_collect_list){0};
+        domain->header->scans++;
+        bool complete = pn_ring_walk_all(domain, mark_named, NULL);
+        for (size_t i = 0; complete && i < found.used; i++) {
+            uint64_t at = found.item[i].offset;
+            pn_object *object = pn_at(domain, at);
+            if (object->scan != domain->header->scans && may_be_freed(domain, at) &&
+                judge(object) != IN_USE && atomic_load(&object->moves) == found.item[i].moves) {
+                free_object(domain, at, &next);
+            }
+        }
+        collect_rest(domain, &next);
+    }
+    free(found.item);
+}

@@ -1,0 +1,232 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "ring_private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+
+#include "slots.h"
+#include "sweep.h"
+
+#define WAIT_PAUSES 20
+#define WAIT_YIELDS 10
+#define WAIT_PROBE 8 /* where pausing was in vain, every 8th wait tries it again */
+
+static pn_word *
+low_half(pn_word64 *word)
+{
+    /* Little endian: x86-64, aarch64. */
+    return (pn_word *)word;
+}
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "futex words are low halves");
+
+/* The two ends sleep alike; an `op` is one attempt under the end's own lock. */
+typedef struct {
+    pn_ring *ring;
+    const pn_batch *batch;
+    pn_sink *sink;
+    pn_lock *end_lock, *lead;
+    pn_word *sleeper;   /* not_empty, not_full */
+    pn_word64 *watched; /* the end that the other side moves */
+    pn_status wanting;  /* PN_EMPTY, PN_FULL */
+    pn_wait_kind kind;
+} sleep_side;
+
+static pn_status
+attempt(sleep_side *side, int64_t deadline)
+{
+    bool may_shrink = true;
+    if (side->sink != NULL) {
+        pn_status status = pn_head_wait(side->ring, deadline);
+        return status == PN_OK ? pn_ring_get_and_unlock(side->ring, side->sink) : status;
+    }
+    for (;;) {
+        pn_status status =
+            pn_lock_wait(side->end_lock, deadline, pn_slot_owner_alive, side->ring->domain);
+        if (status != PN_OK && status != PN_OWNER_DIED) {
+            return status;
+        }
+        status = pn_ring_put_locked(side->ring, side->batch, may_shrink);
+        pn_lock_release(side->end_lock);
+        if (status == PN_NEED_SEGMENT) {
+            status = pn_ring_grow_or_stay(side->ring, side->batch, &may_shrink);
+        }
+        if (status != PN_NEED_SEGMENT) {
+            return status;
+        }
+    }
+}
+
+static bool
+may_go(sleep_side *side)
+{
+    pn_ring_cell *cell = side->ring->cell;
+    if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0) {
+        return true;
+    }
+    if (side->sink != NULL) {
+        return atomic_load_explicit(&cell->head, memory_order_acquire) !=
+                   atomic_load_explicit(&cell->tail, memory_order_acquire) ||
+               atomic_load_explicit(&cell->leases.orphans, memory_order_acquire) != 0;
+    }
+    return pn_ring_within_limits(cell, side->batch);
+}
+
+/* A wake costs 5 to 65 us: look for a moment before sleeping. Pausing is the fastest
+ * while the other side runs on another CPU; where it shares ours, only giving the CPU away
+ * helps. Which it is shows by what helped before. */
+static bool
+look_again(sleep_side *side)
+{
+    pn_word *in_vain = &side->ring->pauses_in_vain;
+    uint32_t before = atomic_load_explicit(in_vain, memory_order_relaxed);
+    bool pausing = pn_platform.cpus > 1 && before % WAIT_PROBE == 0;
+    for (int i = 0; pausing && i < WAIT_PAUSES; i++) {
+        if (may_go(side)) {
+            atomic_store_explicit(in_vain, 0, memory_order_relaxed);
+            return true;
+        }
+        pn_cpu_relax();
+    }
+    atomic_store_explicit(in_vain, before + 1, memory_order_relaxed);
+    for (int i = 0; i < WAIT_YIELDS; i++) {
+        if (may_go(side)) {
+            return true;
+        }
+        sched_yield();
+    }
+    return false;
+}
+
+/* One sleep of the leader. */
+static pn_status
+sleep_once(sleep_side *side, int64_t deadline)
+{
+    uint32_t seen = (uint32_t)atomic_load_explicit(side->watched, memory_order_acquire);
+    /* [sleep check]: the exchange is the fence between our mark and the look at the end. */
+    atomic_exchange_explicit(side->sleeper, PN_WAITERS, memory_order_seq_cst);
+    pn_fence_after_exchange();
+    if (may_go(side)) {
+        return PN_OK;
+    }
+    int64_t slice_end = pn_now() + pn_self()->slice_ns;
+    int64_t until = deadline < slice_end ? deadline : slice_end;
+    pn_ring_cell *cell = side->ring->cell;
+    pn_watch watches[] = {{side->sleeper, PN_WAITERS},
+                          {low_half(side->watched), seen},
+                          {&cell->shut, 0},
+                          {&cell->leases.orphans, 0}};
+    int result = pn_futex_wait_any(watches, side->sink != NULL ? 4 : 3, until);
+    if (result == 0 || errno == EAGAIN) {
+        return PN_OK;
+    }
+    if (errno == ETIMEDOUT && side->sink != NULL && cell->leases.kept) {
+        pn_sweep_sometimes(side->ring->domain); /* what is missing may be in the hands of the dead */
+        if (may_go(side)) {
+            return PN_OK;
+        }
+        errno = ETIMEDOUT;
+    }
+    return errno == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+}
+
+/* Followers sleep on the leadership lock, the leader on the ring: an end has one
+ * sleeper at most, and a wake of it cannot be eaten by a brother that is killed. The
+ * end's own lock is free meanwhile, so a leader that is stopped stops nobody else. */
+static pn_status
+lead(sleep_side *side, int64_t deadline)
+{
+    pn_domain *domain = side->ring->domain;
+    pn_status status = pn_lock_wait(side->lead, deadline, pn_slot_owner_alive, domain);
+    if (status != PN_OK && status != PN_OWNER_DIED) {
+        return status;
+    }
+    do {
+        status = attempt(side, deadline);
+        if (status == side->wanting) {
+            status = sleep_once(side, deadline);
+            if (status != PN_OK) {
+                break;
+            }
+            status = side->wanting;
+        }
+    } while (status == side->wanting);
+    if (status == PN_SHUT_DOWN) {
+        /* [shut] whoever shut it may have died, and the kernel wakes only one. */
+        pn_futex_wake(&side->ring->cell->shut, INT_MAX);
+    }
+    pn_lock_release(side->lead);
+    return status;
+}
+
+static pn_status
+wait_side(sleep_side *side, int64_t deadline)
+{
+    pn_status status = attempt(side, deadline);
+    if (status != side->wanting) {
+        return status;
+    }
+    if (look_again(side)) {
+        status = attempt(side, deadline);
+        if (status != side->wanting) {
+            return status;
+        }
+    }
+    pn_domain *domain = side->ring->domain;
+    pn_wait *wait = pn_wait_begin(domain, side->ring->offset, side->kind);
+    status = lead(side, deadline);
+    pn_wait_end(wait);
+    if (status == PN_TIMEOUT || status == PN_INTERRUPTED) {
+        /* One last look: a stopped leader must not hide an item for longer than a slice. */
+        pn_status last = side->sink ? pn_ring_try_get(side->ring, side->sink)
+                                    : pn_ring_try_put(side->ring, side->batch);
+        if (last != side->wanting && last != PN_BUSY) {
+            return last;
+        }
+    }
+    return status;
+}
+
+pn_status
+pn_ring_put(pn_ring *ring, const pn_batch *batch, int64_t deadline)
+{
+    pn_ring_cell *cell = ring->cell;
+    sleep_side side = {
+        ring,        batch,   NULL,       &cell->tail_lock, &cell->lead_put, &cell->not_full,
+        &cell->head, PN_FULL, PN_WAIT_PUT};
+    return wait_side(&side, deadline);
+}
+
+pn_status
+pn_ring_get(pn_ring *ring, pn_sink *sink, int64_t deadline)
+{
+    pn_ring_cell *cell = ring->cell;
+    sleep_side side = {
+        ring,        NULL,     sink,       &cell->head_lock, &cell->lead_get, &cell->not_empty,
+        &cell->tail, PN_EMPTY, PN_WAIT_GET};
+    return wait_side(&side, deadline);
+}
+
+void
+pn_ring_shut(pn_ring *ring, bool now)
+{
+    pn_ring_cell *cell = ring->cell;
+    pn_thread *self = pn_self();
+    bool locked = false;
+    if (!now) {
+        /* Between puts, not beside one: a consumer that finds the queue empty and shut
+         * goes for good, so no item may be committed after that. */
+        pn_status status = pn_lock_enter(&cell->tail_lock, pn_slot_owner_alive, ring->domain);
+        locked = status == PN_OK || status == PN_OWNER_DIED;
+    }
+    pn_pending_wake(self, &cell->shut);
+    atomic_fetch_or(&cell->shut, PN_SHUT | (now ? PN_SHUT_NOW : 0)); /* [shut] */
+    pn_futex_wake(&cell->shut, INT_MAX);
+    pn_pending_clear(self);
+    if (locked) {
+        pn_lock_release(&cell->tail_lock);
+    }
+}
