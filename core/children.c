@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -332,6 +333,7 @@ static void *
 run(void *argument)
 {
     (void)argument;
+    prctl(PR_SET_NAME, "pn-janitor"); /* the warning of threads knows it by that: _process/threads.py */
     struct pollfd few[FEW]; /* the first malloc of a thread would make it an arena of its own */
     struct pollfd *polled = few;
     size_t capacity = FEW;

@@ -18,9 +18,9 @@ typedef struct {
     int socket;
     const pn_child *template;
     Py_buffer message; /* goes with the first descriptors; the others with a byte each */
-    bool begun;
     int *fds;
     size_t count, sent;
+    bool begun, asked; /* something, everything is sent; a signal may come in between */
 } question;
 
 typedef enum { DONE, DEAD, AGAIN, FAILED /* errno */ } progress;
@@ -75,10 +75,9 @@ receive(const question *ask, pn_answer *answer)
 static pn_status
 converse(question *ask, pn_answer *answer, int64_t until)
 {
-    bool sent = false;
     for (;;) {
-        progress now = sent ? receive(ask, answer) : send_some(ask);
-        if (now == DONE && sent) {
+        progress now = ask->asked ? receive(ask, answer) : send_some(ask);
+        if (now == DONE && ask->asked) {
             return PN_OK;
         }
         if (now == DEAD) {
@@ -87,13 +86,13 @@ converse(question *ask, pn_answer *answer, int64_t until)
         if (now == FAILED) {
             return PN_SYSTEM;
         }
-        sent = sent || now == DONE;
+        ask->asked = ask->asked || now == DONE;
         int64_t left = until - pn_now();
         if (left <= 0) {
             return PN_TIMEOUT;
         }
         struct pollfd polled[2] = {
-            {.fd = ask->socket, .events = sent ? POLLIN : POLLOUT},
+            {.fd = ask->socket, .events = ask->asked ? POLLIN : POLLOUT},
             {.fd = ask->template->pidfd, .events = POLLIN},
         };
         struct timespec time = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
@@ -101,7 +100,7 @@ converse(question *ask, pn_answer *answer, int64_t until)
             return PN_INTERRUPTED;
         }
         /* Of one that is dead: what it answered may still be there to be read. */
-        if (polled[1].revents != 0 && (!sent || receive(ask, answer) != DONE)) {
+        if (polled[1].revents != 0 && (!ask->asked || receive(ask, answer) != DONE)) {
             return PN_STALE;
         }
         if (polled[1].revents != 0) {

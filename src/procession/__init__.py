@@ -14,6 +14,7 @@ if _sys.platform != "linux":
 
 from procession._base import errors as errors
 from procession._base.errors import DomainFull as DomainFull
+from procession._base.errors import ForkWarning as ForkWarning
 from procession._base.errors import LayoutMismatch as LayoutMismatch
 from procession._base.errors import NotOwner as NotOwner
 from procession._base.errors import NotRedeliverable as NotRedeliverable
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DomainFull",
     "JoinableQueue",
+    "ForkWarning",
     "LayoutMismatch",
     "Lock",
     "Mutex",

@@ -9,6 +9,7 @@ class _Features(TypedDict):
     robust_list: bool
     waitv: bool
     pending_wake: bool
+    siblings: bool
     cpus: int
 
 def features() -> _Features: ...
@@ -25,6 +26,22 @@ def spawn_child(
     descriptors: tuple[int, ...],
     /,
 ) -> int: ...
+def ask_template(
+    holder: object,
+    domain: Domain,
+    slot: int,
+    generation: int,
+    template: Child,
+    socket: int,
+    message: bytes,
+    descriptors: tuple[int, ...],
+    seconds: float,
+    /,
+) -> int | None: ...
+def serve_template(domain: Domain, socket: int, /) -> tuple[int, int, int, int, bytes, list[int]] | None: ...
+def settle_threads(domain: Domain, slot: int, generation: int, /) -> int: ...
+def thread_count() -> int: ...
+def dispositions() -> tuple[int, int]: ...
 def arm_guardian(domain: Domain, command: tuple[bytes, ...], /) -> None: ...
 def die_with(parent_pid: int, /) -> bool: ...
 def _use_serializer(

@@ -129,28 +129,6 @@ print(queue.get())
     assert result.stdout == "1\n"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="before 3.12 os.fork() warns of nothing")
-@pytest.mark.parametrize("threads", [0, 1])
-def test_fork_beside_the_programs_own_threads_warns_as_os_fork_does(threads: int) -> None:
-    result = run(
-        f"""
-import procession, threading
-stop = threading.Event()
-for _ in range({threads}):
-    threading.Thread(target=stop.wait).start()
-for _ in range(3):
-    process = procession.Process(target=int, start_method="fork")
-    process.start()
-    process.join()
-stop.set()
-""",
-        "-W",
-        "default",
-    )
-    assert result.stderr.count("multi-threaded, use of fork() may lead to deadlocks") == threads
-    assert result.returncode == 0
-
-
 def test_janitor_goes_on_after_a_fork() -> None:
     child = Process(target=time.sleep, args=(60,), start_method="fork")
     child.start()

@@ -11,6 +11,7 @@ import ctypes
 import gc
 import inspect
 import os
+import socket
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -92,6 +93,21 @@ class Bench:
         child = _core.Child(self.domain, index, generation, os.posix_spawn("/bin/true", ["true"], {}), 1)
         assert child.wait()
         return child
+
+    def ask(self, descriptors: tuple[int, ...] = (0, 1)) -> None:
+        """A template that is dead and has read nothing."""
+        index, generation = self.domain.reserve_slot("child", 0)
+        mine, other = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        mine.setblocking(False)
+        try:
+            answer = _core.ask_template(
+                self, self.domain, index, generation, self.ended, mine.fileno(), b"question", descriptors, 1.0
+            )
+            assert answer is None
+        finally:
+            mine.close()
+            other.close()
+            self.domain.release_slot(index, generation)
 
     def attach_domain(self) -> None:
         other = _core.Domain.attach(os.dup(self.domain.fd))
@@ -183,6 +199,11 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Child.pidfd": lambda bench: bench.ended.pidfd,
     "pause_janitor": lambda _: pause_and_resume(),
     "other_threads": lambda _: _core.other_threads(),
+    "thread_count": lambda _: _core.thread_count(),
+    "dispositions": lambda _: _core.dispositions(),
+    "ask_template dead": Bench.ask,
+    "ask_template wrong": lambda bench: _core.ask_template(bench, bench.domain, 0, 0, bench.ended, 0, b"", (), 1.0),
+    "ask_template wrong descriptors": lambda bench: Bench.ask(bench, ("one",)),  # type: ignore[arg-type]
     "resume_janitor": lambda _: _core.resume_janitor(),
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
@@ -236,6 +257,8 @@ TABLE: dict[str, Callable[[Bench], object]] = {
 ELSEWHERE = {
     "fork_child": "makes a process: tests/lifecycle",
     "spawn_child": "makes a process: tests/lifecycle",
+    "serve_template": "makes processes: tests/lifecycle/test_forkserver.py",
+    "settle_threads": "makes a process: tests/lifecycle/test_preload.py",
     "die_with": "ties this process to its parent: every start of a child calls it",
 }
 

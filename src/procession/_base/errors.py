@@ -20,6 +20,7 @@ handlers go on working::
     Warning
      +-- RuntimeWarning
           +-- OwnerDiedWarning   as OwnerDied, for a Mutex without on_owner_death
+          +-- ForkWarning        a process with several threads starts another one by fork
 
 ``queue.Empty`` and ``queue.Full`` are the standard library's own.
 """
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "DomainFull",
+    "ForkWarning",
     "LayoutMismatch",
     "NotOwner",
     "NotRedeliverable",
@@ -62,6 +64,10 @@ class OwnerDied(RuntimeError):
 
 class OwnerDiedWarning(RuntimeWarning):
     """As OwnerDied, for a Mutex that was given no ``on_owner_death``."""
+
+
+class ForkWarning(RuntimeWarning):
+    """A process forks while it has other threads, whose locks may stay locked in the child; once in a process."""
 
 
 class NotOwner(RuntimeError):

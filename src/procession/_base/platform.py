@@ -20,6 +20,10 @@ _COSTS = {
         "the kernel does not wake for a thread that dies between a change and its wake",
         "after such a kill a sleeper may notice up to 50 ms late",
     ),
+    "siblings": (
+        "no process can make children for another one (clone with CLONE_PARENT, and glibc's place for a thread's id)",
+        "start_method='forkserver' starts a new interpreter each time, as 'spawn' does",
+    ),
 }
 
 

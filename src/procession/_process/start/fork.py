@@ -1,26 +1,15 @@
 """fork: the child begins as a copy of this process."""
 
 import os
-import sys
 import threading
-import warnings
 from typing import Any
 
 from procession import _core
 from procession._process import child, stdlib
 from procession._process.popen import Popen
+from procession._process.threads import warn_of_threads
 
 __all__ = ["ForkPopen"]
-
-
-def warn_of_threads(pid: int) -> None:
-    """Warn, from 3.12 on as ``os.fork`` does, if there are threads that the child will lack; ours does not count."""
-    if sys.version_info >= (3, 12) and _core.other_threads() > 0:
-        text = f"This process (pid={pid}) is multi-threaded, use of fork() may lead to deadlocks in the child."
-        try:
-            warnings.warn(text, DeprecationWarning, stacklevel=6)
-        except DeprecationWarning:
-            pass  # under -W error os.fork() goes on too
 
 
 class ForkPopen(Popen):
@@ -32,7 +21,7 @@ class ForkPopen(Popen):
         parent = os.getpid()
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
-        warn_of_threads(parent)
+        warn_of_threads(process.name, stacklevel=6)
         if _core.fork_child(self, self.domain, *self.procession_slot) == 0:
             self._run(process, parent, tied)
 

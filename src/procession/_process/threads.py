@@ -1,0 +1,53 @@
+"""The one warning of a fork beside threads: the child has a copy of their locks, and nobody who lets go of them."""
+
+import os
+import threading
+import warnings
+
+from procession import _core
+from procession._base.errors import ForkWarning
+
+__all__ = ["warn_of_threads"]
+
+JANITOR = "pn-janitor"  # core/children.c: away while this process forks
+
+_warned: int | None = None  # the process that has had its warning
+
+
+def warn_of_threads(name: str, stacklevel: int) -> None:
+    """Warn, once in a process, if there are threads that a forked child will lack. Never raises."""
+    global _warned  # noqa: PLW0603 - once
+    if _core.other_threads() <= 0 or _warned == os.getpid():
+        return
+    threads = foreign_threads()
+    if not threads:
+        return  # they have ended meanwhile
+    _warned = os.getpid()
+    text = (
+        f"Process {name!r} is forked from a process (pid {_warned}) with other threads: {', '.join(threads)}. A lock that one of "
+        "them holds just now, of Python, of the C library or of any other, stays locked in the child. Use "
+        "start_method='forkserver' or 'spawn'."
+    )
+    try:
+        warnings.warn(text, ForkWarning, stacklevel=stacklevel)
+    except ForkWarning:
+        pass  # under -W error os.fork() goes on, too
+
+
+def foreign_threads() -> list[str]:
+    """Return the names of all threads but the calling one and the janitor: Python's, or what the kernel calls them."""
+    python = {thread.native_id: thread.name for thread in threading.enumerate()}
+    names = []
+    for tid in sorted(map(int, os.listdir("/proc/self/task"))):
+        if tid == threading.get_native_id():
+            continue
+        try:
+            with open(f"/proc/self/task/{tid}/comm", encoding="utf-8", errors="replace") as file:
+                native = file.read().strip()
+        except OSError:
+            continue  # it has ended
+        if tid in python:
+            names.append(repr(python[tid]))
+        elif native != JANITOR:
+            names.append(f"{native!r} (not Python's, thread {tid})")
+    return names
