@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["GUARDIAN", "children_of", "command_of", "look_at", "state_of", "templates_of"]
+__all__ = ["GUARDIAN", "CpuTimes", "children_of", "command_of", "cpu_times", "look_at", "state_of", "templates_of"]
 
 GUARDIAN = 4  # flag of its line in the process table
 
@@ -23,6 +23,22 @@ def state_of(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+class CpuTimes(NamedTuple):
+    """Seconds of a process's main thread."""
+
+    ran: float
+    ready: float  # it could have run, and had no CPU
+
+
+def cpu_times(pid: int) -> CpuTimes:
+    """Zeros if it has ended, or the kernel does not count them."""
+    try:
+        ran, ready, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except (OSError, ValueError):
+        return CpuTimes(0.0, 0.0)
+    return CpuTimes(int(ran) / 1e9, int(ready) / 1e9)
 
 
 def children_of(pid: int) -> list[int]:

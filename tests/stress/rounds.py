@@ -56,38 +56,43 @@ class Round:
         self.last_look = time.monotonic()
 
     def make_watched(self) -> Iterator[Watched]:
+        ledger = self.ledger
         for under in self.queues:
-            taken = lambda under=under: sum(self.ledger.line(n).received for n in under.consumers)  # noqa: E731
-            put = lambda under=under: sum(self.ledger.line(n).committed for n in under.producers)  # noqa: E731
-            can_take = lambda under=under: under.queue.qsize() > 0 and self.anybody(under.consumers)  # noqa: E731
-            can_put = lambda under=under: (  # noqa: E731
-                not self.ledger.finishing and under.queue.qsize() == 0 and self.anybody(under.producers)
+            taken = lambda under=under: sum(ledger.line(n).received for n in under.consumers)  # noqa: E731
+            put = lambda under=under: sum(ledger.line(n).committed for n in under.producers)  # noqa: E731
+            takers = lambda under=under: self.at_work(under.consumers) if under.queue.qsize() else []  # noqa: E731
+            putters = lambda under=under: (  # noqa: E731
+                [] if ledger.finishing or under.queue.qsize() else self.at_work(under.producers)
             )
-            yield Watched(f"gets of {under.queue!r}", taken, can_take)
-            yield Watched(f"puts to {under.queue!r}", put, can_put)
+            yield Watched(f"gets of {under.queue!r}", taken, takers)
+            yield Watched(f"puts to {under.queue!r}", put, putters)
         for lock in self.locks:
             entered = lambda lock=lock: lock.cell.entries  # noqa: E731
-            can_enter = lambda lock=lock: not self.ledger.finishing and self.anybody(lock.holders)  # noqa: E731
-            yield Watched(f"entries of {lock.lock!r}", entered, can_enter)
+            enterers = lambda lock=lock: [] if ledger.finishing else self.at_work(lock.holders)  # noqa: E731
+            yield Watched(f"entries of {lock.lock!r}", entered, enterers)
         if (circle := self.cast.circle) is not None:
-            passed = lambda: sum(self.ledger.line(n).received for n in self.cast.carriers)  # noqa: E731
-            can_pass = lambda: (  # noqa: E731
-                not self.ledger.finishing and circle.qsize() > 0 and self.anybody(self.cast.carriers)
+            carriers = self.cast.carriers
+            passed = lambda: sum(ledger.line(n).received for n in carriers)  # noqa: E731
+            passers = lambda: (  # noqa: E731
+                self.at_work(carriers) if circle.qsize() and not ledger.finishing else []
             )
-            yield Watched(f"arrays in {circle!r}", passed, can_pass)
+            yield Watched(f"arrays in {circle!r}", passed, passers)
 
     # -- seats
 
     def line_of(self, seat: Seat) -> Line:
         return self.ledger.line(seat.lines[-1])
 
-    def anybody(self, lines: list[int]) -> bool:
-        """Does one of these sit there, alive and at work?"""
-        return any(
-            seat.lines[-1] in lines and self.line_of(seat).began and seat.process.exitcode is None
+    def at_work(self, lines: list[int]) -> list[int]:
+        """Return the pids of those of them who sit there, alive and at work."""
+        return [
+            seat.process.pid
             for seat in self.seats
             if seat.process is not None
-        )
+            and seat.lines[-1] in lines
+            and self.line_of(seat).began
+            and seat.process.exitcode is None
+        ]
 
     def take_seat(self, seat: Seat) -> None:
         line = next(self.numbers)

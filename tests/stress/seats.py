@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.stress.ledger import LockCell
+from tests.stress.looks import CpuTimes, cpu_times
 from tests.stress.tally import Tally
 
 __all__ = ["LockUnderTest", "QueueUnderTest", "Seat", "Stuck", "Watched"]
 
-STUCK = 3.0  # seconds
+STUCK = 3.0  # seconds in which it did not only wait for a CPU
 
 
 class Stuck(Exception):
@@ -37,20 +38,37 @@ class Watched:
 
     name: str
     progress: Callable[[], int]
-    could_move: Callable[[], bool]
+    movers: Callable[[], list[int]]  # the pids of those who could make some now
     seen: int = -1
     idle: float = 0.0
+    since: dict[int, CpuTimes] = field(default_factory=dict)  # of the movers, when it had been idle for a while
 
     def look(self, elapsed: float, tally: Tally) -> None:
         now = self.progress()
-        if now != self.seen or not self.could_move():
-            tally.saw_gap(self.idle, self.name)
+        if now != self.seen or not (pids := self.movers()):
+            tally.saw_gap(self.idle, f"{self.name}{self.cpu()}")
             self.seen, self.idle = now, 0.0
+            self.since.clear()
             return
         self.idle += elapsed
-        if self.idle > STUCK:
-            tally.saw_gap(self.idle, self.name)
-            raise Stuck(self.name)
+        if self.idle < STUCK / 10:
+            return
+        for pid in pids:
+            if pid not in self.since:
+                self.since[pid] = cpu_times(pid)
+        if self.idle > STUCK and self.idle - max(ready for _, ready in self.used()) > STUCK:
+            tally.saw_gap(self.idle, f"{self.name}{self.cpu()}")
+            raise Stuck(f"{self.name} for {self.idle:.1f} s{self.cpu()}")
+
+    def used(self) -> list[CpuTimes]:
+        """What those who could make progress have had of a CPU meanwhile."""
+        return [
+            CpuTimes(*(now - then for now, then in zip(cpu_times(pid), times, strict=True)))
+            for pid, times in self.since.items()
+        ]
+
+    def cpu(self) -> str:
+        return "".join(f"; ran {ran:.2f} s, ready {ready:.2f} s" for ran, ready in self.used())
 
 
 @dataclass
