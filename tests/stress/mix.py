@@ -17,7 +17,7 @@ def parse_mix(text: str) -> dict[str, float]:
         method, given, share = word.partition("=")
         if method not in SHARES:
             raise ValueError(f"{method!r} is none of {', '.join(SHARES)}")
-        mix[method] = float(share) if given else SHARES[method]
+        mix[method] = float(share or 0) if given else SHARES[method]
         if not mix[method] > 0:
             raise ValueError(f"the share of {method} must be above 0")
     return mix
