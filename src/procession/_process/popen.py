@@ -72,10 +72,12 @@ class Popen:
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code (minus the signal's number), None while it runs."""
-        if self.returncode is None:
+        # First: every start() looks at all children, and another thread may close() this one, whose code is known then.
+        child = getattr(self, "child", None)
+        if self.returncode is None and child is not None:
             if flag == 0:
-                self.child.wait()
-            result = self.child.result() if self.child.look() else None
+                child.wait()
+            result = child.result() if child.look() else None
             if result is not None and not result["known"]:
                 self.returncode = UNKNOWN_CODE
             elif result is not None:
