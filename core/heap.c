@@ -1,30 +1,11 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "heap.h"
+#include "heap_private.h"
 
 #include <stdio.h>
 
-#define WARM_LIMIT (UINT64_C(64) << 20) /* bytes of free blocks that keep their pages */
 #define TABLE_STEP (UINT64_C(64) << 10) /* bytes; the block table grows by so much */
-
-static uint64_t
-state_of(pn_block_kind kind, uint64_t pages, bool warm)
-{
-    return (uint64_t)kind | (warm ? PN_BLOCK_WARM : 0) | pages << 16;
-}
-
-static uint64_t
-page_of(pn_domain *domain, uint64_t offset)
-{
-    return (offset - domain->header->heap_offset) / PN_PAGE;
-}
-
-static uint64_t
-offset_of(pn_domain *domain, uint64_t page)
-{
-    return domain->header->heap_offset + page * PN_PAGE;
-}
 
 pn_block *
 pn_block_at(pn_domain *domain, uint64_t offset)
@@ -58,8 +39,8 @@ round_up(uint64_t pages)
 
 /* A FREE block has come to be at `page`. A search starts at a block's first page, so hints
  * for larger ones that point into it (at what was merged) are lowered as well. */
-static void
-lower_hints(pn_header *header, uint64_t page, uint64_t pages)
+void
+pn_heap_lower_hints(pn_header *header, uint64_t page, uint64_t pages)
 {
     uint32_t class = class_of(pages);
     for (uint32_t k = 0; k < PN_HINTS; k++) {
@@ -70,8 +51,8 @@ lower_hints(pn_header *header, uint64_t page, uint64_t pages)
 }
 
 /* Merge the FREE blocks after `page` into it: one store of its state. */
-static uint64_t
-merge(pn_domain *domain, uint64_t page)
+uint64_t
+pn_heap_merge(pn_domain *domain, uint64_t page)
 {
     pn_header *header = domain->header;
     pn_block *block = &domain->blocks[page];
@@ -84,9 +65,11 @@ merge(pn_domain *domain, uint64_t page)
             (next & PN_BLOCK_WARM) != (state & PN_BLOCK_WARM)) {
             break;
         }
+        int64_t freed_at = domain->blocks[page + pages].freed_at;
+        block->freed_at = freed_at > block->freed_at ? freed_at : block->freed_at;
         pages += pn_block_pages(next);
         atomic_store(&block->state, state_of(PN_BLOCK_FREE, pages, state & PN_BLOCK_WARM));
-        lower_hints(header, page, pages);
+        pn_heap_lower_hints(header, page, pages);
     }
     return pages;
 }
@@ -102,7 +85,7 @@ find(pn_domain *domain, uint64_t pages)
         uint64_t state = atomic_load_explicit(&domain->blocks[page].state, memory_order_relaxed);
         uint64_t length = pn_block_pages(state);
         if (pn_block_kind_of(state) == PN_BLOCK_FREE) {
-            length = merge(domain, page);
+            length = pn_heap_merge(domain, page);
             if (length >= pages) {
                 return page;
             }
@@ -126,22 +109,6 @@ extend_table(pn_domain *domain, uint64_t pages)
         header->table_committed += TABLE_STEP;
     }
     return PN_OK;
-}
-
-/* Give back the pages that free blocks kept. */
-static void
-cool(pn_domain *domain)
-{
-    pn_block *block;
-    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
-         at = pn_heap_next(domain, at, &block)) {
-        uint64_t state = atomic_load(&block->state);
-        if (pn_block_kind_of(state) == PN_BLOCK_FREE && (state & PN_BLOCK_WARM)) {
-            atomic_store(&block->state, state_of(PN_BLOCK_FREE, pn_block_pages(state), false));
-            pn_domain_punch(domain, at, pn_block_pages(state) * PN_PAGE);
-        }
-    }
-    atomic_store(&domain->header->warm, 0);
 }
 
 static pn_status
@@ -185,6 +152,7 @@ alloc_pages(pn_domain *domain, uint64_t pages, pn_block_kind kind, uint64_t queu
         pn_block *rest = &domain->blocks[page + pages];
         atomic_store(&rest->owner, 0);
         atomic_store(&rest->queue, 0);
+        rest->freed_at = domain->blocks[page].freed_at;
         atomic_store(&rest->state, state_of(PN_BLOCK_FREE, length - pages, warm));
     }
     pn_block *block = &domain->blocks[page];
@@ -210,7 +178,7 @@ pn_heap_alloc_locked(pn_domain *domain, uint64_t bytes, pn_block_kind kind, uint
     uint64_t pages = round_up((bytes + PN_PAGE - 1) / PN_PAGE);
     pn_status status = alloc_pages(domain, pages, kind, queue, offset);
     if (status == PN_NO_MEMORY) {
-        cool(domain);
+        pn_heap_cool_all(domain);
         for (uint32_t k = 0; k < PN_HINTS; k++) {
             header->hint[k] = 0; /* look everywhere, merging what lies side by side */
         }
@@ -227,15 +195,16 @@ pn_heap_free_locked(pn_domain *domain, uint64_t offset)
     pn_block *block = &domain->blocks[page];
     uint64_t pages = pn_block_pages(atomic_load(&block->state));
     uint64_t bytes = pages * PN_PAGE;
-    bool warm = atomic_load(&header->warm) + bytes <= WARM_LIMIT;
+    bool warm = atomic_load(&header->warm) + bytes <= pn_heap_warm_limit(domain);
+    block->freed_at = pn_now();
     atomic_store(&block->state, state_of(PN_BLOCK_FREE, pages, warm)); /* COMMIT */
     if (warm) {
         atomic_fetch_add(&header->warm, bytes);
     } else { /* after the COMMIT: a block in use, or WARM, has all its pages */
         pn_domain_punch(domain, offset, bytes);
     }
-    lower_hints(header, page, pages);
-    merge(domain, page);
+    pn_heap_lower_hints(header, page, pages);
+    pn_heap_merge(domain, page);
 }
 
 pn_status
@@ -257,80 +226,4 @@ pn_heap_free(pn_domain *domain, uint64_t offset)
         pn_heap_free_locked(domain, offset);
         pn_domain_leave(domain);
     }
-}
-
-uint64_t
-pn_heap_next(pn_domain *domain, uint64_t offset, pn_block **block)
-{
-    uint64_t page = 0;
-    if (offset != 0) {
-        page = page_of(domain, offset);
-        page += pn_block_pages(atomic_load(&domain->blocks[page].state));
-    }
-    if (page >= domain->header->top) {
-        return 0;
-    }
-    *block = &domain->blocks[page];
-    return offset_of(domain, page);
-}
-
-void
-pn_heap_recount(pn_domain *domain)
-{
-    pn_header *header = domain->header;
-    uint64_t committed = header->table_offset + header->table_committed;
-    uint64_t warm = 0;
-    /* An owner that died between its COMMIT and `top` left a block just above. */
-    uint64_t above = 0;
-    if (header->top < header->heap_pages &&
-        (header->top + 1) * sizeof(pn_block) <= header->table_committed) {
-        above = atomic_load(&domain->blocks[header->top].state);
-    }
-    if (pn_block_kind_of(above) != PN_BLOCK_NONE) {
-        header->top += pn_block_pages(above);
-    }
-    pn_block *block;
-    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
-         at = pn_heap_next(domain, at, &block)) {
-        uint64_t state = atomic_load(&block->state);
-        uint64_t bytes = pn_block_pages(state) * PN_PAGE;
-        bool is_free = pn_block_kind_of(state) == PN_BLOCK_FREE;
-        if (!is_free || (state & PN_BLOCK_WARM)) {
-            committed += bytes;
-        }
-        if (is_free && (state & PN_BLOCK_WARM)) {
-            warm += bytes;
-        } else if (is_free) {
-            pn_domain_punch(domain, at, bytes);
-        }
-    }
-    /* Whoever died between fallocate and its COMMIT left pages that nobody counts. */
-    uint64_t table_end = header->table_offset + header->table_committed;
-    pn_domain_punch(domain, table_end, header->heap_offset - table_end);
-    pn_domain_punch(domain, offset_of(domain, header->top),
-                    (header->heap_pages - header->top) * PN_PAGE);
-    atomic_store(&header->committed, committed);
-    atomic_store(&header->warm, warm);
-    for (uint32_t k = 0; k < PN_HINTS; k++) {
-        header->hint[k] = 0;
-    }
-}
-
-uint64_t
-pn_heap_used(pn_domain *domain, pn_block_kind kind)
-{
-    uint64_t bytes = 0;
-    if (pn_domain_enter(domain) != PN_OK) {
-        return 0;
-    }
-    pn_block *block;
-    for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0;
-         at = pn_heap_next(domain, at, &block)) {
-        uint64_t state = atomic_load(&block->state);
-        if (pn_block_kind_of(state) == (uint32_t)kind) {
-            bytes += pn_block_pages(state) * PN_PAGE;
-        }
-    }
-    pn_domain_leave(domain);
-    return bytes;
 }

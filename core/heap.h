@@ -29,7 +29,7 @@ typedef struct pn_block {
     pn_word64 state;
     pn_word64 owner;
     pn_word64 queue;
-    uint64_t reserved;
+    int64_t freed_at; /* ns: when a FREE block came to be, or the youngest part of it */
 } pn_block;
 
 _Static_assert(sizeof(pn_block) == 32, "block table layout is shared between processes");
@@ -65,6 +65,9 @@ void pn_heap_free(pn_domain *domain, uint64_t offset);
 pn_status pn_heap_alloc_locked(pn_domain *domain, uint64_t bytes, pn_block_kind kind,
                                uint64_t queue, uint64_t *offset);
 void pn_heap_free_locked(pn_domain *domain, uint64_t offset);
+/* Give back, piece by piece, the pages of blocks that have been free since before that time:
+ * how many bytes. Takes header.lock for a millisecond at a time. */
+uint64_t pn_heap_cool(pn_domain *domain, int64_t before);
 /* Walk: the first block, then the next; 0 at the end. Under lock. */
 uint64_t pn_heap_next(pn_domain *domain, uint64_t offset, pn_block **block);
 /* Recompute header.committed, .warm and .hint from the table, and give back pages that

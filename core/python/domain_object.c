@@ -280,11 +280,26 @@ domain_guardian(DomainObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyObject *
+domain_cool(DomainObject *self, PyObject *argument)
+{
+    double idle = PyFloat_AsDouble(argument);
+    if (idle == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    uint64_t bytes;
+    Py_BEGIN_ALLOW_THREADS
+    bytes = pn_heap_cool(self->domain, pn_now() - (int64_t)(idle * 1e9));
+    Py_END_ALLOW_THREADS
+    return PyLong_FromUnsignedLongLong(bytes);
+}
+
+static PyObject *
 domain_used(DomainObject *self, PyObject *Py_UNUSED(none))
 {
     pn_domain *domain = self->domain;
-    return Py_BuildValue("{sKsKsKsK}", "committed",
-                         (unsigned long long)atomic_load(&domain->header->committed), "segments",
+    return Py_BuildValue("{sKsKsKsKsK}", "committed",
+                         (unsigned long long)atomic_load(&domain->header->committed), "warm",
+                         (unsigned long long)atomic_load(&domain->header->warm), "segments",
                          (unsigned long long)pn_heap_used(domain, PN_BLOCK_SEGMENT), "payloads",
                          (unsigned long long)pn_heap_used(domain, PN_BLOCK_PAYLOAD), "reports",
                          (unsigned long long)pn_heap_used(domain, PN_BLOCK_REPORT));
@@ -364,6 +379,9 @@ static PyMethodDef methods[] = {
      "claim_guardian($self, fd, /)\n--\n\n"
      "Become the guardian, whose doorbell is the pipe `fd`; False if another one is alive."},
     {"guardian", (PyCFunction)domain_guardian, METH_NOARGS, NULL},
+    {"cool", (PyCFunction)domain_cool, METH_O,
+     "cool($self, idle, /)\n--\n\n"
+     "Give back the memory of what has been free for `idle` seconds; how many bytes."},
     {"used", (PyCFunction)domain_used, METH_NOARGS, NULL},
     {NULL},
 };

@@ -61,7 +61,9 @@ build_neighbours(world *world)
     pn_heap_free(world->domain, after);
     pn_heap_free(world->domain, before);
     if (world->scenario->b) {
-        atomic_store(&world->domain->header->warm, UINT64_C(64) << 20); /* as if: frees are cold */
+        /* as if: frees are cold */
+        atomic_store(&world->domain->header->warm,
+                     atomic_load(&world->domain->header->max_bytes) / 8);
     }
 }
 

@@ -100,6 +100,48 @@ large_free_blocks_give_their_pages_back(void)
     pn_domain_close(domain);
 }
 
+/* Only what has been free for long enough, in pieces, the later part of a block first. */
+static void
+idle_blocks_are_cooled(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t old = alloc(domain, 2560), guard = alloc(domain, 1), young = alloc(domain, 8);
+    alloc(domain, 1);
+    pn_heap_free(domain, old); /* 10 MiB: three pieces */
+    int64_t between = pn_now() + 1;
+    while (pn_now() <= between) {
+    }
+    pn_heap_free(domain, young);
+    CHECK(atomic_load(&domain->header->warm) == 2568 * PN_PAGE);
+    uint64_t committed = atomic_load(&domain->header->committed);
+    CHECK(pn_heap_cool(domain, between) == 2560 * PN_PAGE);
+    CHECK(atomic_load(&domain->header->warm) == 8 * PN_PAGE);
+    CHECK(atomic_load(&domain->header->committed) == committed - 2560 * PN_PAGE);
+    CHECK_SOUND(audit_heap(domain));
+    CHECK(pn_heap_cool(domain, between) == 0);
+    CHECK(pn_heap_cool(domain, pn_now() + 1) == 8 * PN_PAGE);
+    CHECK(alloc(domain, 2560) == old); /* the pieces are one block again */
+    pn_heap_free(domain, guard);
+    CHECK_SOUND(audit_heap(domain));
+    pn_domain_close(domain);
+}
+
+static void
+a_guarded_domain_keeps_an_eighth(void)
+{
+    pn_domain *domain = make_domain(UINT64_C(1) << 30);
+    uint64_t block = alloc(domain, 20480); /* 80 MiB */
+    atomic_store(&domain->header->guardian_pid, 1);
+    pn_heap_free(domain, block);
+    CHECK(atomic_load(&domain->header->warm) == 20480 * PN_PAGE);
+    block = alloc(domain, 40960); /* 160 MiB do not fit in there */
+    CHECK(atomic_load(&domain->header->warm) == 20480 * PN_PAGE);
+    pn_heap_free(domain, block);
+    CHECK(atomic_load(&domain->header->warm) == 20480 * PN_PAGE); /* 128 at most are kept */
+    CHECK_SOUND(audit_heap(domain));
+    pn_domain_close(domain);
+}
+
 static void
 limits_are_errors(void)
 {
@@ -143,6 +185,8 @@ main(void)
     RUN(a_hint_never_points_inside_a_block);
     RUN(random_work_keeps_the_accounts);
     RUN(large_free_blocks_give_their_pages_back);
+    RUN(idle_blocks_are_cooled);
+    RUN(a_guarded_domain_keeps_an_eighth);
     RUN(limits_are_errors);
     RUN(address_space_ends);
     return 0;

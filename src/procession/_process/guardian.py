@@ -8,10 +8,12 @@ It sleeps on the pidfds of all processes in the domain's table and on a doorbell
   the mark in its environment, and so are its own forks and the processes it started by the standard library;
 * its line of the table is swept, unless its parent has still to read there how it ended.
 
+Free blocks of the shared memory keep their pages, to be used again at once; it gives back those that nobody needed for some seconds.
+
 A swept line of a killed process is kept in the table until the guardian has seen it, so none escapes, even if it
 died before there was a guardian.
 
-It ends when nobody of the program is left. It takes no lock but the domain's, for microseconds.
+It ends when nobody of the program is left. It takes no lock but the domain's, for a millisecond at most.
 
 It may be killed itself, and at the same instant as those who would start another. So it has a deputy: a fork of it that
 sleeps until the guardian is killed, and then is the guardian.
@@ -40,6 +42,8 @@ KEEP, PLAIN, FOREIGN, LEFT, REAPED = 1, 2, 8, 16, 128  # flags of a line
 NOBODY = 1024  # as a parent: the line has none
 # Seconds between two looks at all lines while there are some: nobody may have rung.
 TICK = 1.0
+# Seconds after which the memory of what was freed is given back, if nobody needed it again.
+IDLE = 5.0
 # A line that was reserved and has no pid yet, of a dead parent; and what was just being executed by a dead one.
 SOON = 0.05
 # Seconds between whatever woke the guardian and its look.
@@ -114,6 +118,7 @@ class Guardian:
             again = self.look()
             if not self.lines and not again:
                 return
+            self.domain.cool(IDLE)
             self.poll.poll((SOON if again else TICK) * 1000)
             # One look for all the processes that are started, or that die, within a moment.
             time.sleep(MOMENT)

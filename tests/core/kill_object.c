@@ -1,29 +1,12 @@
-/* Step-kill: items that name a heap block or a shared object. */
+/* Step-kill: items that name a shared object. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit.h"
-#include "heap.h"
 #include "items.h"
 #include "slots.h"
 #include "stepkill.h"
 #include "sweep.h"
-
-#define BLOCK_BYTES 64u /* of a page; filling more of it would only be stepped through */
-
-static pn_status
-put_block(world *world, uint32_t id)
-{
-    static parcel parcel;
-    parcel_clear(&parcel);
-    if (!parcel_add_buffer(&parcel, world->domain, id, BLOCK_BYTES)) {
-        return PN_NO_MEMORY;
-    }
-    pn_batch batch = parcel_batch(&parcel);
-    pn_status status = pn_ring_try_put(&world->ring, &batch);
-    pn_object_drop(world->domain, item_object((const pn_record *)parcel.bytes));
-    return status;
-}
 
 static void
 build_ring(world *world)
@@ -31,34 +14,6 @@ build_ring(world *world)
     ring_make(world, 0, 0);
     victim_puts(world, 100, 1);
 }
-
-static void
-build_blocks(world *world)
-{
-    ring_make(world, 0, 0);
-    for (uint32_t id = 1; id <= 3; id++) {
-        put_block(world, id);
-        book(world, id);
-    }
-}
-
-static void
-op_put_block(world *world)
-{
-    atomic_store(&world->stage->status, put_block(world, world->put_first));
-}
-
-static void
-op_get_block(world *world)
-{
-    static uint64_t room[64];
-    uint32_t id;
-    if (get_one(&world->ring, room, sizeof(room), 0, &id) == PN_OK) {
-        pn_object_drop(world->domain, item_object((pn_record *)room));
-    }
-}
-
-/* ---- objects ------------------------------------------------------------------- */
 
 static pn_status
 put_object(world *world, uint32_t id)
@@ -152,18 +107,7 @@ produce_bare(world *world, actor *me)
     produce(world, me);
 }
 
-const scenario block_scenarios[] = {
-    {.name = "put of a block, a consumer sleeps",
-     .build = build_ring,
-     .operation = op_put_block,
-     .cast = {SLEEPING(consume, 0, 0), COMING(produce, 301, 2)},
-     RING_RULES},
-    {.name = "get of a block",
-     .build = build_blocks,
-     .sampled = true,
-     .operation = op_get_block,
-     .cast = {COMING(consume, 0, 0), COMING(produce, 301, 2)},
-     RING_RULES},
+const scenario object_scenarios[] = {
     {.name = "put of an object, a consumer sleeps",
      .build = build_for_object,
      .operation = op_put_object,
