@@ -70,5 +70,5 @@ def test_mix_of_start_methods() -> None:
 
 @pytest.mark.parametrize("text", ["threads", "fork=", "fork=0", "fork=-1", ""])
 def test_wrong_mix_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="none of|above 0"):
+    with pytest.raises(ValueError, match=r"none of|above 0"):
         parse_mix(text)
