@@ -24,7 +24,7 @@ from procession import _core
 
 CALLS = 1000
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
-RAISED = (ValueError, TypeError, RuntimeError, OSError, MemoryError, AssertionError, OverflowError)
+RAISED = (ValueError, TypeError, RuntimeError, OSError, MemoryError, AssertionError, OverflowError, KeyError)
 
 
 class Unpicklable:
@@ -32,6 +32,17 @@ class Unpicklable:
 
     def __reduce__(self) -> Any:
         raise ValueError("not to be pickled")
+
+
+def explode() -> None:
+    raise ValueError("not to be unpickled")
+
+
+class Explosive:
+    """Raises when it is taken."""
+
+    def __reduce__(self) -> Any:
+        return explode, ()
 
 
 class Mutex(_core.Mutex):
@@ -52,6 +63,8 @@ class Bench:
         self.shut = _core.Ring(self.domain, "shut", 0, 0)
         self.closed = _core.Ring(self.domain, "closed", 0, 0)
         self.closed._close()
+        self.leased = _core.LeasedRing(self.domain, "leased", 0, 0)
+        self.dead: _core.LeasedRing | None = None
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
@@ -81,6 +94,32 @@ class Bench:
         while len(got) < len(self.items):
             got += self.ring.get_many(100)
         assert got == self.items
+
+    def lease_and_done(self) -> None:
+        for item in self.items:
+            self.leased.put(item)
+        got = [self.leased._get_item()[0] for _ in self.items]
+        assert got == self.items
+        assert self.leased.join(0) is False
+        for _ in self.items:
+            self.leased.task_done()
+        assert self.leased.join()
+
+    def letters(self) -> _core.LeasedRing:
+        """A queue with two dead letters, one of which does not unpickle."""
+        if self.dead is None:
+            self.dead = _core.LeasedRing(self.domain, "letters", 0, 0, 1)
+            self.dead.put([self.ring, b"x" * 100_000])
+            self.dead.put(Explosive())
+            pid = os.fork()
+            if pid == 0:
+                for _ in range(2):
+                    with contextlib.suppress(ValueError):
+                        self.dead.get()
+                os._exit(1)
+            os.waitpid(pid, 0)
+            self.domain.sweep()
+        return self.dead
 
     def slot(self, *steps: str) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
@@ -183,6 +222,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.sweep": lambda bench: bench.domain.sweep(),
     "Domain.set_report": lambda bench: bench.domain.set_report(b"words" * 1000),
     "Domain.set_report wrong": lambda bench: bench.domain.set_report("words"),  # type: ignore[arg-type]
+    "Domain.judge": lambda bench: bench.domain.judge(True),
     "Domain.leave": lambda bench: bench.domain.leave(),
     "Domain.slot_flags": lambda bench: bench.domain.slot_flags(bench.domain.slot, bench.domain.generation),
     "Domain.slot_flags other": lambda bench: bench.domain.slot_flags(bench.domain.slot, 77),
@@ -247,6 +287,21 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Ring._shut put": lambda bench: bench.shut.put(1),
     "Ring._open": lambda bench: bench.ring._open(),
     "Ring._look": lambda bench: bench.ring._look(),
+    "LeasedRing.__init__": lambda bench: _core.LeasedRing(bench.domain, "another", 10, 1 << 20, 3),
+    "LeasedRing.__init__ wrong": lambda bench: _core.LeasedRing(bench.domain, "another", 0, 0, "many"),  # type: ignore[arg-type]
+    "LeasedRing.task_done": Bench.lease_and_done,
+    "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
+    "LeasedRing.join": Bench.lease_and_done,
+    "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]
+    "LeasedRing._get_item": Bench.lease_and_done,
+    "LeasedRing._get_item empty": lambda bench: bench.leased._get_item(timeout=0),
+    "LeasedRing._leases": lambda bench: bench.leased._leases(),
+    "LeasedRing._leases of letters": lambda bench: bench.letters()._leases(),
+    "LeasedRing._letter": lambda bench: bench.letters()._letter(0, False, True),
+    "LeasedRing._letter undecoded": lambda bench: bench.letters()._letter(0, False, False),
+    "LeasedRing._letter explosive": lambda bench: bench.letters()._letter(1, False, True),
+    "LeasedRing._letter missing": lambda bench: bench.letters()._letter(2, True, True),
+    "LeasedRing._letter wrong": lambda bench: bench.leased._letter("first", False, False),  # type: ignore[arg-type]
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
