@@ -333,7 +333,8 @@ static void *
 run(void *argument)
 {
     (void)argument;
-    prctl(PR_SET_NAME, "pn-janitor"); /* the warning of threads knows it by that: _process/threads.py */
+    prctl(PR_SET_NAME,
+          "pn-janitor");    /* the warning of threads knows it by that: _process/threads.py */
     struct pollfd few[FEW]; /* the first malloc of a thread would make it an arena of its own */
     struct pollfd *polled = few;
     size_t capacity = FEW;

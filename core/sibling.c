@@ -41,7 +41,8 @@ pn_sibling_possible(void)
     if (self != getpid() || head == NULL) {
         return thread_id != NULL; /* the id of the main thread is in another thread's memory */
     }
-    if (prctl(PR_GET_TID_ADDRESS, &at, 0, 0, 0) != 0 || at == NULL) { /* CONFIG_CHECKPOINT_RESTORE */
+    if (prctl(PR_GET_TID_ADDRESS, &at, 0, 0, 0) != 0 ||
+        at == NULL) { /* CONFIG_CHECKPOINT_RESTORE */
         at = (pid_t *)((char *)head - TID_BEFORE_HEAD);
     }
     thread_id = *at == self ? at : NULL;

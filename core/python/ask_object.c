@@ -51,9 +51,9 @@ send_some(question *ask)
         memcpy(CMSG_DATA(rights), ask->fds + ask->sent, count * sizeof(int));
     }
     if (sendmsg(ask->socket, &message, MSG_NOSIGNAL) < 0) {
-        return errno == EAGAIN || errno == EINTR               ? AGAIN
+        return errno == EAGAIN || errno == EINTR       ? AGAIN
                : errno == EPIPE || errno == ECONNRESET ? DEAD
-                                                               : FAILED;
+                                                       : FAILED;
     }
     ask->begun = true;
     ask->sent += count;

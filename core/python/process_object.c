@@ -264,7 +264,8 @@ pn_py_fork_child(PyObject *module, PyObject *args)
     PyOS_AfterFork_Parent();
     pn_janitor_own_fork(false);
     errno = error;
-    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError) : pn_py_hand_over(module, &start, pid, started);
+    return pid < 0 ? PyErr_SetFromErrno(PyExc_OSError)
+                   : pn_py_hand_over(module, &start, pid, started);
 }
 
 /* The words of a command; they live as long as the tuple. -1 with an exception. */

@@ -73,7 +73,8 @@ use_the_c_library(pn_domain *domain, uint32_t index)
     for (int i = 0; i < 4; i++) {
         CHECK(pthread_join(threads[i], NULL) == 0);
     }
-    pthread_mutexattr_t robust; /* the C library takes the owner from where it keeps the thread's id */
+    pthread_mutexattr_t
+        robust; /* the C library takes the owner from where it keeps the thread's id */
     pthread_mutex_t mutex;
     pthread_mutexattr_init(&robust);
     pthread_mutexattr_settype(&robust, PTHREAD_MUTEX_ERRORCHECK);
@@ -166,6 +167,7 @@ what_cannot_be_is_refused(void)
     pn_domain_close(domain);
 }
 
+#ifndef __SANITIZE_ADDRESS__
 /* The template, single-stepped. */
 static void
 make_one(pn_domain *domain, uint32_t index, uint32_t generation)
@@ -237,6 +239,8 @@ a_kill_of_the_maker_leaves_a_child_in_the_table_or_none(void)
     pn_domain_close(domain);
 }
 
+#endif
+
 int
 main(void)
 {
@@ -251,6 +255,8 @@ main(void)
     RUN(what_its_maker_holds_its_child_holds);
     RUN(a_lock_of_a_killed_sibling_comes_back);
     RUN(what_cannot_be_is_refused);
+#ifndef __SANITIZE_ADDRESS__ /* whose own instructions would be stepped through */
     RUN(a_kill_of_the_maker_leaves_a_child_in_the_table_or_none);
+#endif
     return 0;
 }

@@ -582,9 +582,11 @@ def test_where_the_system_refuses_a_sibling_it_spawns() -> None:
 
 
 def test_program_whose_default_is_forkserver_gets_ours() -> None:
-    result = run(INSTEAD.replace("PREPARE", 'multiprocessing.set_start_method("forkserver")').replace(
-        ', start_method="forkserver"', ""
-    ))
+    result = run(
+        INSTEAD.replace("PREPARE", 'multiprocessing.set_start_method("forkserver")').replace(
+            ', start_method="forkserver"', ""
+        )
+    )
     assert result.stdout.startswith("finished ForkserverPopen <"), result.stderr
 
 
@@ -608,7 +610,7 @@ def test_outcome_of_a_module_that_is_missing_in_the_child() -> None:
     import types
 
     lost = types.ModuleType("lost_module")
-    exec("def work(): pass", vars(lost))  # noqa: S102
+    exec("def work(): pass", vars(lost))
     lost.work.__module__ = "lost_module"
     sys.modules["lost_module"] = lost
     try:

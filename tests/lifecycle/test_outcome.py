@@ -48,9 +48,10 @@ def test_normal_exit_is_finished(method: str) -> None:
     assert (outcome.kind, outcome.code, outcome.signal, str(outcome)) == ("finished", 0, None, "finished")
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("argument", "code"), [(3, 3), ("words", 1), (None, 0), (256 + 7, 7)])
-def test_sys_exit_gives_its_code(argument: object, code: int, capfd: pytest.CaptureFixture[str]) -> None:
-    outcome = outcome_of(leave, argument)
+def test_sys_exit_gives_its_code(argument: object, code: int, method: str, capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = outcome_of(leave, argument, method=method)
     assert (outcome.kind, outcome.code) == ("failed" if code else "finished", code)
     assert str(outcome) == (f"failed with exit code {code}" if code else "finished")
 
@@ -154,9 +155,10 @@ def test_segmentation_fault() -> None:
     assert outcome_of(fault).signal == signal.SIGSEGV
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
-def test_killed_by_another(number: signal.Signals) -> None:
-    process = Process(target=time.sleep, args=(60,), start_method="fork")
+def test_killed_by_another(number: signal.Signals, method: str) -> None:
+    process = Process(target=time.sleep, args=(60,), start_method=method)
     process.start()
     assert process.pid is not None
     os.kill(process.pid, number)
@@ -200,9 +202,10 @@ def test_closed_terminal(tmp_path: Path) -> None:
     assert told.read_text() == "signalled by SIGHUP"
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("how", "number"), [("terminate", signal.SIGTERM), ("kill", signal.SIGKILL)])
-def test_killed_by_us(how: str, number: signal.Signals) -> None:
-    process = Process(target=time.sleep, args=(60,), start_method="fork")
+def test_killed_by_us(how: str, number: signal.Signals, method: str) -> None:
+    process = Process(target=time.sleep, args=(60,), start_method=method)
     process.start()
     getattr(process, how)()
     process.join()

@@ -82,7 +82,7 @@ def trial(
     environment = os.environ | {"SITE": str(folder), "ASKED": " ".join(modules)} | environment
     result = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=environment, check=False)
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    return eval(result.stdout.strip().splitlines()[-1])  # noqa: S307 - what our own program has written
+    return eval(result.stdout.strip().splitlines()[-1])
 
 
 def test_modules_of_the_owner_are_imported_once_for_all_children(tmp_path: Path) -> None:
@@ -110,7 +110,9 @@ BAD = {
 @pytest.mark.parametrize("how", BAD)
 def test_module_that_no_template_may_have_is_left_to_the_children(tmp_path: Path, how: str) -> None:
     # Only in a template: a child of ours that imports it is the program's own matter.
-    _, told, refused = trial(tmp_path, {"one": "", "bad": BAD[how], "two": ""}, LIMIT="0.5" if how in {"hangs", "loops"} else "30")
+    _, told, refused = trial(
+        tmp_path, {"one": "", "bad": BAD[how], "two": ""}, LIMIT="0.5" if how in {"hangs", "loops"} else "30"
+    )
     assert refused == ["bad"]
     assert told["loaded"] == ["one", "two"]
     assert told["where"]["one"] == told["where"]["two"] != told["pid"]
@@ -126,7 +128,13 @@ def test_process_that_a_refused_module_has_started_is_ended(tmp_path: Path) -> N
 
 
 def test_several_bad_modules_are_found_one_after_the_other(tmp_path: Path) -> None:
-    modules = {"one": BAD["aborts"], "two": "", "three": BAD["starts a thread"], "four": BAD["opens a file"], "five": ""}
+    modules = {
+        "one": BAD["aborts"],
+        "two": "",
+        "three": BAD["starts a thread"],
+        "four": BAD["opens a file"],
+        "five": "",
+    }
     _, told, refused = trial(tmp_path, modules)
     assert refused == ["four", "one", "three"]
     assert told["loaded"] == ["two", "five"]

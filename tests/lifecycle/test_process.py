@@ -92,8 +92,9 @@ def test_it_is_listed_and_forgotten_as_in_multiprocessing() -> None:
     assert process not in multiprocessing.active_children()
 
 
-def test_states_of_its_life() -> None:
-    process = Process(target=time.sleep, args=(60,), start_method="fork")
+@pytest.mark.parametrize("method", METHODS)
+def test_states_of_its_life(method: str) -> None:
+    process = Process(target=time.sleep, args=(60,), start_method=method)
     assert (process.pid, process.exitcode, process.is_alive()) == (None, None, False)
     process.start()
     assert process.is_alive()
@@ -206,9 +207,10 @@ def test_suspended_process_gets_no_cpu_until_it_is_resumed() -> None:
     process.join()
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("how", ["terminate", "kill"])
-def test_suspended_process_can_be_ended(how: str) -> None:
-    process = Process(target=time.sleep, args=(60,), start_method="fork")
+def test_suspended_process_can_be_ended(how: str, method: str) -> None:
+    process = Process(target=time.sleep, args=(60,), start_method=method)
     process.start()
     process.suspend()
     getattr(process, how)()

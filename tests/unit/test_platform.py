@@ -18,7 +18,12 @@ FEATURES = ["robust_list", "waitv", "pending_wake", "siblings"]
 SWITCHED_OFF = [*FEATURES, ",".join(FEATURES)]
 
 # Without the kernel's list of held locks it does not wake for the dead either.
-MISSING = {"robust_list": {"robust_list", "pending_wake"}, "waitv": {"waitv"}, "pending_wake": {"pending_wake"}, "siblings": {"siblings"}}
+MISSING = {
+    "robust_list": {"robust_list", "pending_wake"},
+    "waitv": {"waitv"},
+    "pending_wake": {"pending_wake"},
+    "siblings": {"siblings"},
+}
 LIST = "import procession; print(*[item.feature for item in procession.doctor().missing])"
 
 

@@ -48,7 +48,6 @@ run_spawned: Callable[[int, int], int] = spawn._main
 interpreter_flags: Callable[[], list[str]] = util._args_from_interpreter_flags  # type: ignore[attr-defined]
 
 
-
 def run_received(stream: IO[bytes], sentinel: int) -> int:
     """Do the same with data that has come by another way than a pipe of its own."""
     process.current_process()._inheriting = True  # type: ignore[attr-defined]

@@ -103,7 +103,7 @@ def adopt_signals(ignored: int, mine: int) -> None:
 
 
 def reseed() -> None:
-    """numpy's global generator, which, unlike Python's own, knows nothing of fork."""
+    """Numpy's global generator, which, unlike Python's own, knows nothing of fork."""
     numpy_random: Any = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

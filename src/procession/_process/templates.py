@@ -78,9 +78,7 @@ class Template:
             )
             program = PROGRAM.format(root=PACKAGE_ROOT, arguments=arguments)
             command = (stdlib.interpreter(), *stdlib.interpreter_flags(), "-c", program, "--multiprocessing-fork")
-            _core.spawn_child(
-                self, self.domain, *self.line, tuple(map(os.fsencode, command)), (self.theirs, domain_fd)
-            )
+            _core.spawn_child(self, self.domain, *self.line, tuple(map(os.fsencode, command)), (self.theirs, domain_fd))
         finally:
             os.close(domain_fd)
 
@@ -216,7 +214,8 @@ class Templates:
                     error = template.ask(popen, popen.procession_slot, CHILD, order._replace(flags=flags), body)
                 else:
                     reader, writer = os.pipe()
-                    rest = files.enter_context(open(writer, "wb", 0)), memoryview(body)
+                    file = files.enter_context(open(writer, "wb", 0))  # noqa: SIM115 - the caller closes it
+                    rest = file, memoryview(body)
                     with open(reader, "rb", 0):
                         piped = order._replace(flags=flags | IS_PIPED, fds=(*order.fds, reader))
                         error = template.ask(popen, popen.procession_slot, CHILD, piped)

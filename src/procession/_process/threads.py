@@ -16,7 +16,7 @@ _warned: int | None = None  # the process that has had its warning
 
 def warn_of_threads(name: str, stacklevel: int) -> None:
     """Warn, once in a process, if there are threads that a forked child will lack. Never raises."""
-    global _warned  # noqa: PLW0603 - once
+    global _warned
     if _core.other_threads() <= 0 or _warned == os.getpid():
         return
     threads = foreign_threads()

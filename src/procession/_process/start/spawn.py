@@ -4,7 +4,7 @@ import io
 import os
 import threading
 from multiprocessing.reduction import dump
-from typing import Any
+from typing import Any, ClassVar
 
 from procession import _core
 from procession._process import stdlib
@@ -32,7 +32,7 @@ class SpawnPopen(Popen):
     """A child made by fork and exec: it shares nothing but what is handed to it."""
 
     method = "spawn"
-    DupFd = _Passed  # what the standard library's reducers ask a spawning Popen for
+    DupFd: ClassVar[type[Any]] = _Passed  # what the standard library's reducers ask a spawning Popen for
 
     def __init__(self, process: Any) -> None:
         self._passed: list[int] = []
