@@ -12,7 +12,7 @@
  */
 #define PART_OF_ALL 8u
 #define UNGUARDED (UINT64_C(64) << 20)
-#define PIECE_PAGES (UINT64_C(1) << 10) /* given back under the lock at a time: 0.2 to 1 ms */
+#define PIECE_PAGES UINT64_C(256) /* given back under the lock at a time: 0.3 ms */
 
 uint64_t
 pn_heap_warm_limit(pn_domain *domain)

@@ -227,8 +227,8 @@ pn_head_try(pn_ring *ring)
 pn_status
 pn_head_wait(pn_ring *ring, int64_t deadline)
 {
-    return entered(ring, pn_lock_wait(&ring->cell->head_lock, deadline, pn_slot_owner_alive,
-                                      ring->domain));
+    return entered(
+        ring, pn_lock_wait(&ring->cell->head_lock, deadline, pn_slot_owner_alive, ring->domain));
 }
 
 pn_status
@@ -279,8 +279,7 @@ pn_lease_grow(pn_ring *ring, uint64_t bytes)
         wanted *= 2;
     }
     uint64_t offset;
-    pn_status status =
-        pn_heap_alloc(ring->domain, wanted, PN_BLOCK_SEGMENT, ring->offset, &offset);
+    pn_status status = pn_heap_alloc(ring->domain, wanted, PN_BLOCK_SEGMENT, ring->offset, &offset);
     if (status != PN_OK) {
         return status == PN_TOO_BIG ? PN_NO_MEMORY : status;
     }
@@ -300,8 +299,9 @@ pn_lease_detach(pn_ring *ring)
 {
     pn_leases *leases = pn_leases_of(ring);
     uint64_t chunks = atomic_load(&leases->chunks);
-    if (atomic_load_explicit(&leases->bytes, memory_order_relaxed) <= KEPT_BYTES || count_of(&leases->busy) != 0 ||
-        count_of(&leases->orphaned) != 0 || count_of(&leases->dead) != 0) {
+    if (atomic_load_explicit(&leases->bytes, memory_order_relaxed) <= KEPT_BYTES ||
+        count_of(&leases->busy) != 0 || count_of(&leases->orphaned) != 0 ||
+        count_of(&leases->dead) != 0) {
         return 0;
     }
     for (uint64_t at = chunks; at != 0; at = ((pn_lease_chunk *)pn_at(ring->domain, at))->next) {

@@ -79,7 +79,7 @@ typedef struct {
 
 /* In the ring's cell. */
 typedef struct {
-    uint32_t kept; /* does this queue have leases? Written before it is shared */
+    uint32_t kept;           /* does this queue have leases? Written before it is shared */
     uint32_t max_deliveries; /* 0: any number */
     pn_word orphans, done, acks;
     uint32_t zero;
@@ -89,7 +89,7 @@ typedef struct {
     pn_lease_list busy, orphaned, dead; /* in order of delivery; by id */
     uint64_t free[PN_LEASE_SIZES];
     pn_word64 bytes; /* of all chunks */
-    uint64_t epoch; /* grows when chunks are given back */
+    uint64_t epoch;  /* grows when chunks are given back */
 } pn_leases;
 
 /* This process's own leases, oldest first, as far as remembered: hints for the ack, checked

@@ -62,7 +62,8 @@ set_aside(pn_ring *ring, uint32_t slot, uint32_t generation, bool is_clean)
         write_name(lease, &ring->domain->slots[slot]);
         lease->reason = letter;
         uint32_t whose = is_clean ? PN_LEASE_LEFT : PN_LEASE_DEAD;
-        atomic_store(&lease->state, pn_lease_state(whose, pn_lease_deliveries(lease), 0)); /* COMMIT */
+        atomic_store(&lease->state,
+                     pn_lease_state(whose, pn_lease_deliveries(lease), 0)); /* COMMIT */
         if (!is_clean) {
             pn_lease_remove(ring, &leases->busy, at);
             pn_lease_append(ring, &leases->dead, at);

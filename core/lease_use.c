@@ -180,9 +180,10 @@ bool
 pn_lease_visit(pn_ring *ring, pn_lease_visitor visit, void *context)
 {
     pn_leases *leases = pn_leases_of(ring);
-    return atomic_load(&leases->chunks) != 0 && (visit_list(ring, &leases->busy, visit, context) ||
-                                                 visit_list(ring, &leases->orphaned, visit, context) ||
-                                                 visit_list(ring, &leases->dead, visit, context));
+    return atomic_load(&leases->chunks) != 0 &&
+           (visit_list(ring, &leases->busy, visit, context) ||
+            visit_list(ring, &leases->orphaned, visit, context) ||
+            visit_list(ring, &leases->dead, visit, context));
 }
 
 /* ---- task_done ---------------------------------------------------------------------------- */

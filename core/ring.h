@@ -36,7 +36,7 @@
 #define PN_RING_FIRST (UINT64_C(64) << 10) /* capacity of the first segment, bytes */
 #define PN_RING_INLINE (PN_RING_FIRST / 4) /* a larger batch or record is refused here */
 #define PN_RING_SEGMENTS 32u
-#define PN_HANDLES_LIMIT 256u /* shared objects in one item */
+#define PN_HANDLES_LIMIT 256u               /* shared objects in one item */
 #define PN_TAKE_BYTES (UINT64_C(256) << 10) /* copied under the head lock at most, about */
 
 typedef enum {
@@ -125,8 +125,7 @@ _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell
                    offsetof(pn_ring_cell, not_empty) == 576 &&
                    offsetof(pn_ring_cell, lead_put) == 640 &&
                    offsetof(pn_ring_cell, not_full) == 704 &&
-                   offsetof(pn_ring_cell, segment) == 768 &&
-                   offsetof(pn_ring_cell, leases) == 1344,
+                   offsetof(pn_ring_cell, segment) == 768 && offsetof(pn_ring_cell, leases) == 1344,
                "ring layout is shared between processes");
 
 /* High bits: the kernel wakes a word's sleeper for the dead only if its low 30 bits are 0. */

@@ -124,7 +124,8 @@ sleep_once(sleep_side *side, int64_t deadline)
         return PN_OK;
     }
     if (errno == ETIMEDOUT && side->sink != NULL && cell->leases.kept) {
-        pn_sweep_sometimes(side->ring->domain); /* what is missing may be in the hands of the dead */
+        pn_sweep_sometimes(
+            side->ring->domain); /* what is missing may be in the hands of the dead */
         if (may_go(side)) {
             return PN_OK;
         }

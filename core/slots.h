@@ -24,7 +24,8 @@ enum {
     PN_SLOT_ORPHANED = 32, /* it is ended because its parent died */
     PN_SLOT_SWEPT = 64,    /* dead, reaped, swept: kept for the guardian alone */
     PN_SLOT_REAPED = 128,  /* dead, and no parent will ask how it ended */
-    PN_SLOT_CLEAN = 256    /* it ended with exit code 0, or is about to: its leases are not redelivered */
+    PN_SLOT_CLEAN =
+        256 /* it ended with exit code 0, or is about to: its leases are not redelivered */
 };
 
 typedef struct pn_slot {

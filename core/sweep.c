@@ -45,7 +45,10 @@ sweep_objects(pn_domain *domain, pn_block_kind kind, uint32_t slot)
         if (atomic_load(&object->type) == PN_OBJECT_LOCK) {
             pn_ledger_bury(&((pn_lock_cell *)object)->lock, slot);
         }
-        atomic_fetch_and(&object->holders[slot / 64], ~(UINT64_C(1) << slot % 64));
+        uint64_t bit = UINT64_C(1) << slot % 64;
+        if (atomic_load(&object->holders[slot / 64]) & bit) { /* most are not its */
+            atomic_fetch_and(&object->holders[slot / 64], ~bit);
+        }
         pn_collect_mark(domain, at); /* not only what it held: see object.h */
     }
 }

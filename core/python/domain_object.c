@@ -368,7 +368,8 @@ static PyMethodDef methods[] = {
      "leave($self)\n--\n\nThis process is about to end by itself."},
     {"judge", (PyCFunction)domain_judge, METH_O,
      "judge($self, clean, /)\n--\n\n"
-     "It will end with exit code 0, so what it took and has not done is not redelivered; or not so."},
+     "It will end with exit code 0, so what it took and has not done is not redelivered; or not "
+     "so."},
     {"mark_orphan", (PyCFunction)domain_mark_orphan, METH_VARARGS,
      "mark_orphan($self, index, generation, /)\n--\n\n"
      "That process is ended because its parent died."},

@@ -90,15 +90,16 @@ line_of(const pn_lease_view *view)
 {
     PyObject *name =
         PyUnicode_DecodeUTF8(view->name, (Py_ssize_t)strnlen(view->name, PN_LEASE_NAME), "replace");
-    return name == NULL ? NULL
-                        : Py_BuildValue("KINIII", (unsigned long long)view->id, view->deliveries,
-                                        name, view->pid, view->whose == PN_LEASE_DEAD,
-                                        view->reason);
+    return name == NULL
+               ? NULL
+               : Py_BuildValue("KINIII", (unsigned long long)view->id, view->deliveries, name,
+                               view->pid, view->whose == PN_LEASE_DEAD, view->reason);
 }
 
-PyDoc_STRVAR(leases_doc, "_leases($self)\n--\n\n"
-                         "(unfinished, leased, waiting, lines): lines are those left by consumers that ended\n"
-                         "cleanly, and the dead letters: (id, deliveries, process, pid, dead, reason).");
+PyDoc_STRVAR(leases_doc,
+             "_leases($self)\n--\n\n"
+             "(unfinished, leased, waiting, lines): lines are those left by consumers that ended\n"
+             "cleanly, and the dead letters: (id, deliveries, process, pid, dead, reason).");
 
 static PyObject *
 leased_leases(RingObject *self, PyObject *Py_UNUSED(none))
@@ -140,9 +141,10 @@ leased_leases(RingObject *self, PyObject *Py_UNUSED(none))
                                          (unsigned long long)counts.waiting, lines);
 }
 
-PyDoc_STRVAR(letter_doc, "_letter($self, id, forget, decode, /)\n--\n\n"
-                         "The item of a dead letter (None without `decode`), which is gone then if\n"
-                         "`forget`. Raises KeyError if there is none.");
+PyDoc_STRVAR(letter_doc,
+             "_letter($self, id, forget, decode, /)\n--\n\n"
+             "The item of a dead letter (None without `decode`), which is gone then if\n"
+             "`forget`. Raises KeyError if there is none.");
 
 static PyObject *
 leased_letter(RingObject *self, PyObject *args)

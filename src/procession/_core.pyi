@@ -1,5 +1,6 @@
 """Types of the C core. The processes' part stands at the end."""
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Self, TypedDict, final
 
@@ -141,7 +142,6 @@ class Ring(Shared):
     def _open(self) -> None: ...
     def _look(self) -> tuple[int, int, int, int, int, int, int]: ...
 
-@disjoint_base
 class LeasedRing(Ring):
     def __init__(
         self, domain: Domain, name: str = "", maxsize: int = 0, max_bytes: int = 0, max_deliveries: int = 0
@@ -158,7 +158,8 @@ class Buffer(Shared):
     def nbytes(self) -> int: ...
     @property
     def readonly(self) -> bool: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class Lock(Shared):
     def __init__(self, domain: Domain, name: str = "") -> None: ...

@@ -21,7 +21,8 @@ count_entries(pn_ring *ring, tally *tally)
     for (uint64_t at = atomic_load(&leases->chunks); at != 0;) {
         const pn_lease_chunk *chunk = pn_at(ring->domain, at);
         for (uint32_t i = 0; i < chunk->count; i++) {
-            const pn_lease *lease = pn_lease_at(ring, at + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
+            const pn_lease *lease =
+                pn_lease_at(ring, at + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
             uint64_t id = atomic_load(&lease->id);
             uint32_t whose = pn_lease_whose(lease);
             if (id != PN_LEASE_FREE && id >= taken) {

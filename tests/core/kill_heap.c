@@ -125,6 +125,13 @@ op_alloc(world *world)
                                                       PN_BLOCK_PAYLOAD, 0, &offset));
 }
 
+/* As the guardian does it: in pieces, the last one first. */
+static void
+op_cool(world *world)
+{
+    pn_heap_cool(world->domain, INT64_MAX);
+}
+
 static void
 op_free(world *world)
 {
@@ -288,6 +295,12 @@ const scenario heap_scenarios[] = {
      .build = build_spent,
      .operation = op_alloc,
      .b = 32,
+     .sampled = true,
+     USED_AFTER},
+    {.name = "heap: cooling of idle blocks",
+     .build = build_hole,
+     .a = 600,
+     .operation = op_cool,
      .sampled = true,
      USED_AFTER},
     {.name = "heap: free between free blocks",

@@ -161,7 +161,8 @@ static void
 note_first(world *world)
 {
     if (world->victim_put++ == 0) {
-        world->flag = count_got(world) > world->scenario->b && !is_leased(world, world->scenario->b);
+        world->flag =
+            count_got(world) > world->scenario->b && !is_leased(world, world->scenario->b);
     }
 }
 

@@ -80,7 +80,8 @@ is_leased(world *world, uint64_t id)
     for (uint64_t at = atomic_load(&ring->cell->leases.chunks); at != 0;) {
         const pn_lease_chunk *chunk = pn_at(world->domain, at);
         for (uint32_t i = 0; i < chunk->count; i++) {
-            const pn_lease *lease = pn_lease_at(ring, at + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
+            const pn_lease *lease =
+                pn_lease_at(ring, at + PN_LEASE_HEAD + (uint64_t)i * chunk->size);
             if (atomic_load(&lease->id) == id) {
                 return true;
             }

@@ -107,7 +107,7 @@ idle_blocks_are_cooled(void)
     pn_domain *domain = make_domain(0);
     uint64_t old = alloc(domain, 2560), guard = alloc(domain, 1), young = alloc(domain, 8);
     alloc(domain, 1);
-    pn_heap_free(domain, old); /* 10 MiB: three pieces */
+    pn_heap_free(domain, old); /* 10 MiB: several pieces */
     int64_t between = pn_now() + 1;
     while (pn_now() <= between) {
     }

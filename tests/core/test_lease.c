@@ -50,7 +50,8 @@ check_get(pn_ring *ring, uint32_t wanted, uint64_t id, uint32_t deliveries)
 {
     pn_sink sink = {.bytes = (char *)room, .capacity = sizeof(room), .limit = 1};
     pn_status status = pn_ring_try_get(ring, &sink);
-    while (status == PN_BUSY || status == PN_INTERRUPTED) { /* a dead owner, not told by the kernel */
+    while (status == PN_BUSY ||
+           status == PN_INTERRUPTED) { /* a dead owner, not told by the kernel */
         status = pn_ring_get(ring, &sink, PN_FOREVER);
     }
     CHECK(status == PN_OK);
@@ -389,8 +390,7 @@ another_process_may_say_that_it_is_done(void)
     put_some(&ring, 1, 2);
     check_get(&ring, 1, 0, 1);
     check_get(&ring, 2, 1, 1);
-    IN_DEAD_PROCESS(done(&ring); done(&ring);
-                    CHECK(pn_ring_task_done(&ring, true) == PN_NOTHING));
+    IN_DEAD_PROCESS(done(&ring); done(&ring); CHECK(pn_ring_task_done(&ring, true) == PN_NOTHING));
     check_unfinished(&ring, 0);
     CHECK(pn_ring_task_done(&ring, true) == PN_NOTHING);
     close_leased(&ring);
@@ -432,10 +432,10 @@ threads_end_each_their_own(void)
     pn_ring ring;
     make_leased(&ring, 0);
     put_some(&ring, 1, COUNT + 1);
-    IN_DEAD_PROCESS(for (uint32_t i = 0; i < COUNT; i++) { check_get(&ring, 1 + i, i, 1); }
-                    pthread_t thread;
-                    CHECK(pthread_create(&thread, NULL, get_and_end_one, &ring) == 0);
-                    pthread_join(thread, NULL));
+    IN_DEAD_PROCESS(
+        for (uint32_t i = 0; i < COUNT; i++) { check_get(&ring, 1 + i, i, 1); } pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, get_and_end_one, &ring) == 0);
+        pthread_join(thread, NULL));
     pn_sweep(ring.domain);
     for (uint32_t i = 0; i < COUNT; i++) {
         check_get(&ring, 1 + i, i, 2); /* none of the first thread's was taken for done */
@@ -464,7 +464,8 @@ after_shutdown_what_the_dead_had_is_handed_on_still(void)
     }
     pn_ring_shut(&ring, false);
     check_get(&ring, 2, 1, 1);
-    CHECK(try_get(&ring) == PN_SHUT_DOWN); /* the other has its item in hand: nobody waits for that */
+    CHECK(try_get(&ring) ==
+          PN_SHUT_DOWN); /* the other has its item in hand: nobody waits for that */
     kill(pid, SIGKILL);
     CHECK(waitpid(pid, NULL, 0) == pid);
     pn_sweep(ring.domain);

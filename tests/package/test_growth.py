@@ -68,6 +68,7 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
+        self.buffer: Any = _core.Buffer(self.domain, 100_000)  # its buffer protocol has no name before 3.12
         self.ended = self.child()
         self.items = [
             None,
@@ -205,6 +206,16 @@ def get_nowait(bench: Bench) -> None:
     bench.ring.get_nowait()
 
 
+# From 3.12 on the buffer protocol has names in Python.
+BUFFER_PROTOCOL: dict[str, Callable[[Bench], object]] = (
+    {
+        "Buffer.__buffer__": lambda bench: bytes(memoryview(bench.buffer)[5:9]),
+        "Buffer.__release_buffer__": lambda bench: memoryview(bench.buffer).release(),
+    }
+    if sys.version_info >= (3, 12)
+    else {}
+)
+
 # "Type.name", and behind it in words the way of calling if there are several.
 TABLE: dict[str, Callable[[Bench], object]] = {
     "features": lambda _: _core.features(),
@@ -248,6 +259,8 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
     "Domain.used": lambda bench: bench.domain.used(),
+    "Domain.cool": lambda bench: bench.domain.cool(0),
+    "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
     **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation")},
     "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
     "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
@@ -302,6 +315,12 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing._letter explosive": lambda bench: bench.letters()._letter(1, False, True),
     "LeasedRing._letter missing": lambda bench: bench.letters()._letter(2, True, True),
     "LeasedRing._letter wrong": lambda bench: bench.leased._letter("first", False, False),  # type: ignore[arg-type]
+    "Buffer.__init__": lambda bench: _core.Buffer(bench.domain, 5000),
+    "Buffer.__init__ wrong": lambda bench: _core.Buffer(bench.domain, -1),
+    "Buffer.__init__ too large": lambda bench: _core.Buffer(bench.domain, 80 << 20),
+    "Buffer.nbytes": lambda bench: bench.buffer.nbytes,
+    "Buffer.readonly": lambda bench: bench.buffer.readonly,
+    **BUFFER_PROTOCOL,
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),

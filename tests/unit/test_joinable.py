@@ -47,7 +47,7 @@ def test_an_item_is_unfinished_from_put_to_task_done(jobs: Jobs) -> None:
 
 
 def test_task_done_too_often_is_the_standard_librarys_error(jobs: Jobs) -> None:
-    theirs = multiprocessing.JoinableQueue()
+    theirs: Any = multiprocessing.JoinableQueue()
     for each in (jobs, theirs):
         with pytest.raises(ValueError, match=r"^task_done\(\) called too many times$"):
             each.task_done()
@@ -78,7 +78,7 @@ def test_task_done_is_refused_for_an_object_that_was_not_made() -> None:
     empty = procession.JoinableQueue.__new__(procession.JoinableQueue)
     for call in (empty.task_done, empty.join, empty._leases, empty._get_item, lambda: empty._letter(0, False, True)):
         with pytest.raises(RuntimeError, match="__init__"):
-            call()  # type: ignore[operator]
+            call()
 
 
 @core
@@ -366,10 +366,15 @@ def test_of_a_batch_what_was_not_done_comes_again_in_order(jobs: Jobs) -> None:
     assert jobs.join(0)
 
 
+def get_and_do(jobs: Jobs) -> None:
+    jobs.get()
+    jobs.task_done()
+
+
 def test_threads_end_each_what_they_have_in_hand(jobs: Jobs) -> None:
     def two_threads(told: Any) -> None:
         jobs.get()  # still at it
-        in_thread(lambda: (jobs.get(), jobs.task_done()))
+        in_thread(get_and_do, jobs)
         told.put("done")
         signal.pause()
 
@@ -492,7 +497,7 @@ def test_an_item_with_a_connection_is_not_handed_out_again(jobs: Jobs, wrap: Cal
 
 def stop_sharing() -> None:
     """End the thread and the socket by which multiprocessing hands descriptors over."""
-    from multiprocessing import resource_sharer  # noqa: PLC0415 - as it is imported by the first such item
+    from multiprocessing import resource_sharer
 
     resource_sharer.stop()
 
@@ -578,11 +583,17 @@ def do_some(jobs: Jobs, done: Any) -> None:
             jobs.task_done()
 
 
+def put_all(jobs: Jobs, count: int) -> None:
+    for number in range(count):
+        jobs.put(number)
+
+
 def test_many_workers_are_killed_and_everything_is_done(jobs: Jobs) -> None:
     count = 3000
     done = procession.Queue[tuple[int, int]]()
     workers: list[Any] = []
-    threading.Thread(target=lambda: [jobs.put(number) for number in range(count)]).start()
+    producer = threading.Thread(target=put_all, args=(jobs, count))
+    producer.start()
 
     def start() -> None:
         workers.append(procession.Process(target=do_some, args=(jobs, done), start_method="fork"))
@@ -595,6 +606,7 @@ def test_many_workers_are_killed_and_everything_is_done(jobs: Jobs) -> None:
         until(lambda: done.qsize() > seen or jobs.join(0))  # noqa: B023
         workers[-3].kill()
         start()
+    producer.join()
     assert jobs.join()
     jobs.shutdown()
     for worker in workers:

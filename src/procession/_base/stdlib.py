@@ -1,12 +1,23 @@
 """The private corners of ``multiprocessing`` that pickling touches, each with its reason."""
 
+import multiprocessing as _multiprocessing
 import sys
 from collections.abc import Callable
 from multiprocessing import context as _context
+from multiprocessing import util as _util
 from multiprocessing.reduction import DupFd as DupFd  # a descriptor for a child being spawned
 from multiprocessing.reduction import ForkingPickler as ForkingPickler  # knows connections, sockets, tensors
 
-__all__ = ["DupFd", "ForkingPickler", "carries_descriptor", "descriptors_sent", "spawning_popen"]
+__all__ = [
+    "DupFd",
+    "ForkingPickler",
+    "carries_descriptor",
+    "descriptors_sent",
+    "in_each_child",
+    "is_child",
+    "spawning_popen",
+    "when_child_ends",
+]
 
 # Who is being spawned just now: an object of ours may be an argument of anybody's Process,
 # and an own notion of "spawning" beside this one is what breaks forks of multiprocessing.
@@ -20,10 +31,25 @@ spawning_popen: Callable[[], object | None] = _context.get_spawning_popen
 def descriptors_sent() -> int:
     """How many were given to that server until now, by any thread; 0: it was never needed."""
     module = sys.modules.get("multiprocessing.resource_sharer")
-    return module._resource_sharer._key if module is not None else 0  # type: ignore[no-any-return]
+    return module._resource_sharer._key if module is not None else 0
 
 
 def carries_descriptor(pickler: ForkingPickler) -> bool:
     """Did it pickle one of them? Asked if ``descriptors_sent()`` has grown: another thread may have sent it."""
     sent = sys.modules["multiprocessing.resource_sharer"].DupFd
-    return any(isinstance(seen, sent) for _, seen in pickler.memo.copy().values())  # type: ignore[attr-defined]
+    return any(isinstance(seen, sent) for _, seen in pickler.memo.copy().values())
+
+
+# How a child says that it ends well, whoever started it: what ``multiprocessing`` runs in it first and last.
+
+in_each_child: Callable[[object, Callable[[object], None]], None] = _util.register_after_fork
+
+
+def when_child_ends(callback: Callable[[], None]) -> None:
+    """Call it after all other finalizers of this child; the exception that ended ``run()`` is ``sys.exc_info()`` then."""
+    _util.Finalize(None, callback, exitpriority=-1000)
+
+
+def is_child() -> bool:
+    """Is this a child of ``multiprocessing``, or one that is still unpickling what it shall run?"""
+    return _multiprocessing.parent_process() is not None or hasattr(_multiprocessing.current_process(), "_inheriting")

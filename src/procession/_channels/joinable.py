@@ -129,5 +129,3 @@ def _why(name: str, id_: int, deliveries: int, reason: int) -> str:
             "its consumer died. Send what the descriptor was opened from instead."
         )
     return f"item {id_} of JoinableQueue '{name}': {deliveries} consumers died before they had done it"
-
-
