@@ -25,6 +25,7 @@ static struct {
     int *fds;
     size_t count, capacity;
     bool cut; /* descriptors did not fit into this process */
+    uint64_t ignored; /* signals, by the template */
 } now;
 
 typedef union {
@@ -201,7 +202,7 @@ describe(const pn_question *question, size_t used)
     return fds == NULL ? NULL
                        : Py_BuildValue("IIKKy#N", question->kind, question->flags,
                                        (unsigned long long)question->ignored,
-                                       (unsigned long long)ignored_signals(),
+                                       (unsigned long long)now.ignored,
                                        now.message.bytes + sizeof(pn_question),
                                        (Py_ssize_t)(now.length - sizeof(pn_question)), fds);
 }
@@ -215,6 +216,7 @@ pn_py_serve_template(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!i", state->domain_type, &domain, &socket)) {
         return NULL;
     }
+    now.ignored = ignored_signals();
     for (;;) {
         ssize_t length; /* with the GIL: there is no other thread */
         while ((length = receive_question(socket)) < 0 && errno == EINTR) {

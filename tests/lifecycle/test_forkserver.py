@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,43 @@ def test_killed_idle_template_is_replaced() -> None:
     ours.child.signal(signal.SIGKILL)
     finish(start(int))
     assert templates.serving is not ours
+
+
+def tell_inherited(out: SimpleQueue[Any]) -> None:
+    out.put(module.inherited())
+
+
+CHANGES: dict[str, Callable[[], object]] = {
+    "limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (777, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
+    "affinity": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    "priority": lambda: os.nice(1),
+    "process group": lambda: os.setpgid(0, 0),
+    "session": os.setsid,
+    "groups": lambda: os.setgroups([12345]),
+    "group": lambda: os.setresgid(12345, 12345, 12345),
+}
+
+
+def change_and_start(what: str, out: SimpleQueue[Any]) -> None:
+    finish(start(int))
+    before = module.inherited()
+    CHANGES[what]()
+    process = start(tell_inherited, out)
+    told = out.get()
+    process.join()
+    out.put((told == module.inherited(), told != before))
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_child_inherits_what_its_starter_has_by_then(what: str) -> None:
+    if what in {"groups", "group"} and os.getuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    out: SimpleQueue[Any] = SimpleQueue()
+    process = Process(target=change_and_start, args=(what, out), start_method="fork")
+    process.start()
+    process.join()
+    assert str(process.outcome) == "finished"
+    assert out.get() == (True, what != "affinity" or len(os.sched_getaffinity(0)) > 1)
 
 
 @pytest.mark.usefixtures("steady")

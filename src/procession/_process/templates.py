@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import pickle
+import resource
 import signal
 import socket
 import sys
@@ -44,9 +45,21 @@ IMPORT_LIMIT = 60.0  # seconds for each module
 PAUSE = 1.0  # seconds between the beginnings of two successions
 # clone(2) says these where a sandbox or an imitated kernel does not let one process make another's child.
 REFUSED = {errno.ENOSYS, errno.EINVAL, errno.EPERM}
+LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
 # Of exec: a module of the program must not be found instead of ours, as with spawn.
 PROGRAM = "import sys; sys.path.append({root!r}); from procession._process.template import main; main({arguments})"
 PACKAGE_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
+
+
+def inherited() -> tuple[object, ...]:
+    """Return what a process gets from the one that makes it, and a template from its owner once. 20 us.
+
+    If it has changed, privileges that were dropped above all, another template is needed. (Only the umask cannot be read
+    without being changed.)
+    """
+    users = os.getresuid(), os.getresgid(), os.getgroups()
+    limits = [resource.getrlimit(number) for number in LIMITS]
+    return *users, os.getpgrp(), os.getsid(0), os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0), limits
 
 
 class CannotMake(Exception):
@@ -61,6 +74,7 @@ class Template:
     def __init__(self, domain: _core.Domain) -> None:
         self.domain = domain
         self.environment = stdlib.environment()
+        self.inherited = inherited()
         self.tried: set[str] = set()
         self.line = domain.reserve_slot("template", 0)
         # Numbers, not objects: nobody has to close them at the end of the program.
@@ -257,8 +271,13 @@ class Templates:
 
     def _alive(self, domain: _core.Domain) -> Template:
         """Return the serving template, a new one if there is none."""
-        if self.serving is not None and not self.serving.is_alive():
+        now = inherited()
+        if self.serving is not None and not (self.serving.is_alive() and self.serving.inherited == now):
             self._drop(self.serving)
+        if self.trial is not None and self.trial.template.inherited != now:
+            self.trial.template.close()
+            self.trial.close()
+            self.trial = None
         if self.serving is None:
             template = Template(domain)
             try:
