@@ -10,7 +10,10 @@
 
 #include "object.h"
 
-enum { PN_BUFFER_READONLY = 1 }; /* nobody is given a writable view */
+enum {
+    PN_BUFFER_READONLY = 1, /* nobody is given a writable view */
+    PN_BUFFER_SHARED = 2    /* whoever receives it sees the same bytes, and sends it on as it is */
+};
 
 typedef struct {
     pn_object object;

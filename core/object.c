@@ -131,6 +131,12 @@ set_name(pn_object *object, const char *name)
     memcpy(object->name, name, length);
 }
 
+void
+pn_object_set_name(pn_domain *domain, uint64_t offset, const char *name)
+{
+    set_name(pn_at(domain, offset), name);
+}
+
 pn_status
 pn_object_new_locked(pn_domain *domain, pn_object_type type, const char *name, uint64_t *offset,
                      uint32_t *generation)

@@ -64,6 +64,8 @@ pn_status pn_object_new(pn_domain *domain, pn_object_type type, const char *name
 /* The same, with header.lock held. */
 pn_status pn_object_new_locked(pn_domain *domain, pn_object_type type, const char *name,
                                uint64_t *offset, uint32_t *generation);
+/* Name one that nobody else has seen yet. */
+void pn_object_set_name(pn_domain *domain, uint64_t offset, const char *name);
 /* Hold an object by its handle: PN_STALE if it has been freed. */
 pn_status pn_object_attach(pn_domain *domain, uint64_t offset, uint32_t generation);
 /* One more, one less reference of this process; the last one gives up its bit. */

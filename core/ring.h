@@ -36,7 +36,7 @@
 #define PN_RING_FIRST (UINT64_C(64) << 10) /* capacity of the first segment, bytes */
 #define PN_RING_INLINE (PN_RING_FIRST / 4) /* a larger batch or record is refused here */
 #define PN_RING_SEGMENTS 32u
-#define PN_HANDLES_LIMIT 256u               /* shared objects in one item */
+#define PN_HANDLES_LIMIT 256u /* shared objects in one item, without the buffer made for it */
 #define PN_TAKE_BYTES (UINT64_C(256) << 10) /* copied under the head lock at most, about */
 
 typedef enum {
@@ -54,7 +54,9 @@ typedef enum {
     PN_RECORD_BYTES,
     PN_RECORD_TREE, /* the codec's own form of tuples, lists, dicts of plain values */
     PN_RECORD_PICKLE,
-    PN_RECORD_PAD /* nothing, up to the end of the block */
+    PN_RECORD_BESIDE, /* a pickle, and places in buffers that hold the rest of it */
+    PN_RECORD_ARRAY,  /* a numpy.ndarray whose bytes stand in the buffer that is the handle */
+    PN_RECORD_PAD     /* nothing, up to the end of the block */
 } pn_record_kind;
 
 enum {

@@ -37,8 +37,8 @@ pn_writer_free(pn_writer *out)
 }
 
 /* A copy without the GIL, if it takes long. Nobody may change or free either side meanwhile. */
-static void
-copy(char *target, const char *source, size_t length)
+void
+pn_copy(char *target, const char *source, size_t length)
 {
     if (length < UNLOCKED_COPY) {
         memcpy(target, source, length);
@@ -57,9 +57,20 @@ padded(size_t length)
     return (length + 7) & ~(size_t)7;
 }
 
-/* Write the header of the record at `start`, whose payload has been appended, and pad. */
-static int
-finish(pn_writer *out, size_t start, uint8_t kind, uint8_t flags)
+/* Named by a record that is not put yet: this process holds it until pn_release_records, whatever
+ * becomes of the item meanwhile. */
+static void
+retain_names(SharedObject *ring, const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    /* The first is new, and held, if the record has a weight of its own. */
+    for (uint32_t i = handles->weight != 0; i < handles->count; i++) {
+        pn_object_retain(ring->domain, handles->offset[i]);
+    }
+}
+
+int
+pn_finish_record(pn_writer *out, SharedObject *ring, size_t start, uint8_t kind, uint8_t flags)
 {
     size_t length = out->used - start - sizeof(pn_record);
     size_t pad = padded(length) - length;
@@ -69,13 +80,16 @@ finish(pn_writer *out, size_t start, uint8_t kind, uint8_t flags)
     }
     memset(at, 0, pad);
     out->used += pad;
-    *(pn_record *)(out->bytes + start) =
-        (pn_record){.value = (uint32_t)length, .kind = kind, .flags = flags};
+    pn_record *record = (pn_record *)(out->bytes + start);
+    *record = (pn_record){.value = (uint32_t)length, .kind = kind, .flags = flags};
+    if (flags & PN_RECORD_HANDLES) {
+        retain_names(ring, record);
+    }
     return 0;
 }
 
-static int
-append_raw(pn_writer *out, const void *bytes, size_t length)
+int
+pn_append_raw(pn_writer *out, const void *bytes, size_t length)
 {
     char *at = room(out, length);
     if (at == NULL) {
@@ -86,35 +100,59 @@ append_raw(pn_writer *out, const void *bytes, size_t length)
     return 0;
 }
 
-/* The handles section; the first of the objects is `made` if that is not 0. */
-static int
-append_handles(pn_writer *out, uint64_t made, uint64_t weight, PyObject *offsets)
+uint32_t
+pn_names_add(pn_names *names, uint64_t offset)
 {
-    Py_ssize_t count = (offsets ? PyTuple_GET_SIZE(offsets) : 0) + (made != 0);
-    if (count > (Py_ssize_t)PN_HANDLES_LIMIT) {
-        PyErr_Format(PyExc_ValueError,
-                     "one item names %zd shared objects; at most %d may travel together. Put "
-                     "them in several items.",
-                     count, (int)PN_HANDLES_LIMIT);
-        return -1;
-    }
-    pn_handles head = {.count = (uint32_t)count, .weight = weight};
-    if (append_raw(out, &head, sizeof(head)) < 0 ||
-        (made != 0 && append_raw(out, &made, sizeof(made)) < 0)) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < count - (made != 0); i++) {
-        uint64_t offset = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(offsets, i));
-        if (PyErr_Occurred() || append_raw(out, &offset, sizeof(offset)) < 0) {
-            return -1;
+    uint32_t stored = names->count < PN_HANDLES_LIMIT ? names->count : PN_HANDLES_LIMIT;
+    for (uint32_t i = 0; i < stored; i++) {
+        if (names->offset[i] == offset) {
+            return i;
         }
+    }
+    if (names->count < PN_HANDLES_LIMIT) {
+        names->offset[names->count] = offset;
+    }
+    return names->count++;
+}
+
+int
+pn_names_check(const pn_names *names)
+{
+    if (names->count > PN_HANDLES_LIMIT) {
+        PyErr_Format(PyExc_ValueError,
+                     "one item names %u shared objects; at most %d may travel together. Put "
+                     "them in several items.",
+                     names->count, (int)PN_HANDLES_LIMIT);
+        return -1;
     }
     return 0;
 }
 
+size_t
+pn_names_size(const pn_names *names, bool has_made)
+{
+    size_t count = names->count + has_made;
+    return count ? sizeof(pn_handles) + count * sizeof(uint64_t) : 0;
+}
+
+/* The handles section; the first of the objects is `made` if that is not 0. */
+int
+pn_append_names(pn_writer *out, const pn_names *names, uint64_t made, uint64_t weight)
+{
+    pn_handles head = {.count = names->count + (made != 0), .weight = weight};
+    if (head.count == 0) {
+        return 0;
+    }
+    if (pn_append_raw(out, &head, sizeof(head)) < 0 ||
+        (made != 0 && pn_append_raw(out, &made, sizeof(made)) < 0)) {
+        return -1;
+    }
+    return pn_append_raw(out, names->offset, names->count * sizeof(uint64_t));
+}
+
 /* A new buffer for an item, which this process holds; 0 with an exception. */
-static uint64_t
-make_buffer(SharedObject *ring, size_t length)
+uint64_t
+pn_make_buffer(SharedObject *ring, size_t length)
 {
     uint64_t offset;
     uint32_t generation;
@@ -129,75 +167,43 @@ make_buffer(SharedObject *ring, size_t length)
 /* The rest of a record whose payload stands in the buffer `made` already. */
 static int
 finish_with_buffer(pn_writer *out, SharedObject *ring, size_t start, uint8_t kind,
-                   PyObject *offsets, uint64_t made, size_t length)
+                   const pn_names *names, uint64_t made, size_t length)
 {
     pn_payload_ref ref = {.offset = 0, .length = length};
-    if (append_handles(out, made, length, offsets) < 0 || append_raw(out, &ref, sizeof(ref)) < 0 ||
-        finish(out, start, kind, PN_RECORD_HANDLES | PN_RECORD_BUFFER) < 0) {
+    if (pn_append_names(out, names, made, length) < 0 ||
+        pn_append_raw(out, &ref, sizeof(ref)) < 0 ||
+        pn_finish_record(out, ring, start, kind, PN_RECORD_HANDLES | PN_RECORD_BUFFER) < 0) {
         pn_object_drop(ring->domain, made);
         return -1;
     }
     return 0;
 }
 
-/* The rest of a record: the objects that it names, and payload bytes that stand elsewhere. */
-static int
-append_named(pn_writer *out, SharedObject *ring, size_t start, uint8_t kind, PyObject *offsets,
-             const char *bytes, size_t length)
+static const pn_names no_names = {.count = 0};
+
+int
+pn_append_payload(pn_writer *out, SharedObject *ring, size_t start, uint8_t kind,
+                  const pn_names *names, const char *bytes, size_t length)
 {
-    size_t names = offsets ? (size_t)PyTuple_GET_SIZE(offsets) : 0;
-    size_t section = names ? sizeof(pn_handles) + names * sizeof(uint64_t) : 0;
-    uint8_t flags = names ? PN_RECORD_HANDLES : 0;
-    if (sizeof(pn_record) + section + length <= PN_RING_INLINE) {
-        if ((names && append_handles(out, 0, 0, offsets) < 0) ||
-            append_raw(out, bytes, length) < 0) {
+    if (sizeof(pn_record) + pn_names_size(names, false) + length <= PN_RING_INLINE) {
+        if (pn_append_names(out, names, 0, 0) < 0 || pn_append_raw(out, bytes, length) < 0) {
             return -1;
         }
-        return finish(out, start, kind, flags);
+        return pn_finish_record(out, ring, start, kind, names->count ? PN_RECORD_HANDLES : 0);
     }
-    uint64_t made = make_buffer(ring, length);
+    uint64_t made = pn_make_buffer(ring, length);
     if (made == 0) {
         return -1;
     }
-    copy(pn_buffer_bytes(ring->domain, made), bytes, length);
-    return finish_with_buffer(out, ring, start, kind, offsets, made, length);
+    pn_copy(pn_buffer_bytes(ring->domain, made), bytes, length);
+    return finish_with_buffer(out, ring, start, kind, names, made, length);
 }
 
 static int
-append_payload(pn_writer *out, SharedObject *ring, size_t start, uint8_t kind, const char *bytes,
-               size_t length)
+append_plain(pn_writer *out, SharedObject *ring, size_t start, uint8_t kind, const char *bytes,
+             size_t length)
 {
-    return append_named(out, ring, start, kind, NULL, bytes, length);
-}
-
-static int
-encode_pickled(pn_state *state, SharedObject *ring, pn_writer *out, size_t start, PyObject *obj)
-{
-    if (state->dumps == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "no serializer: import procession first");
-        return -1;
-    }
-    PyObject *pair =
-        PyObject_CallFunctionObjArgs(state->dumps, obj, (PyObject *)ring->domain_object, NULL);
-    if (pair == NULL) {
-        return -1;
-    }
-    PyObject *view, *offsets;
-    Py_buffer bytes;
-    int once;
-    if (!PyArg_ParseTuple(pair, "OO!p", &view, &PyTuple_Type, &offsets, &once) ||
-        PyObject_GetBuffer(view, &bytes, PyBUF_SIMPLE) < 0) {
-        Py_DECREF(pair);
-        return -1;
-    }
-    int result =
-        append_named(out, ring, start, PN_RECORD_PICKLE, offsets, bytes.buf, (size_t)bytes.len);
-    if (result == 0 && once) {
-        ((pn_record *)(out->bytes + start))->flags |= PN_RECORD_ONCE;
-    }
-    PyBuffer_Release(&bytes);
-    Py_DECREF(pair);
-    return result;
+    return pn_append_payload(out, ring, start, kind, &no_names, bytes, length);
 }
 
 static int
@@ -221,23 +227,23 @@ encode_tree_record(pn_state *state, SharedObject *ring, pn_writer *out, size_t s
     int result = pn_tree_encode(out, obj);
     if (result == NOT_PLAIN) {
         out->used = start + sizeof(pn_record);
-        return encode_pickled(state, ring, out, start, obj);
+        return pn_encode_pickled(state, ring, out, start, obj);
     }
     if (result == FAILED) {
         return -1;
     }
     size_t length = out->used - start - sizeof(pn_record);
     if (length + sizeof(pn_record) <= PN_RING_INLINE) {
-        return finish(out, start, PN_RECORD_TREE, 0);
+        return pn_finish_record(out, ring, start, PN_RECORD_TREE, 0);
     }
     /* Too large for the ring: what was written moves into a buffer. */
-    uint64_t made = make_buffer(ring, length);
+    uint64_t made = pn_make_buffer(ring, length);
     if (made == 0) {
         return -1;
     }
-    copy(pn_buffer_bytes(ring->domain, made), out->bytes + start + sizeof(pn_record), length);
+    pn_copy(pn_buffer_bytes(ring->domain, made), out->bytes + start + sizeof(pn_record), length);
     out->used = start + sizeof(pn_record);
-    return finish_with_buffer(out, ring, start, PN_RECORD_TREE, NULL, made, length);
+    return finish_with_buffer(out, ring, start, PN_RECORD_TREE, &no_names, made, length);
 }
 
 static int
@@ -260,14 +266,18 @@ encode_at(pn_state *state, SharedObject *ring, pn_writer *out, size_t start, PyO
     }
     out->used += sizeof(pn_record);
     if (type == &PyBytes_Type && PyBytes_GET_SIZE(obj) < UINT32_MAX) {
-        return append_payload(out, ring, start, PN_RECORD_BYTES, PyBytes_AS_STRING(obj),
-                              (size_t)PyBytes_GET_SIZE(obj));
+        return append_plain(out, ring, start, PN_RECORD_BYTES, PyBytes_AS_STRING(obj),
+                            (size_t)PyBytes_GET_SIZE(obj));
     }
     if (type == &PyUnicode_Type && PyUnicode_IS_COMPACT_ASCII(obj) &&
         PyUnicode_GET_LENGTH(obj) < UINT32_MAX) {
-        return append_payload(out, ring, start, PN_RECORD_STR,
-                              (const char *)PyUnicode_1BYTE_DATA(obj),
-                              (size_t)PyUnicode_GET_LENGTH(obj));
+        return append_plain(out, ring, start, PN_RECORD_STR,
+                            (const char *)PyUnicode_1BYTE_DATA(obj),
+                            (size_t)PyUnicode_GET_LENGTH(obj));
+    }
+    if (pn_is_array(state, type)) {
+        int result = pn_encode_array(state, ring, out, start, obj);
+        return result == NOT_PLAIN ? pn_encode_pickled(state, ring, out, start, obj) : result;
     }
     return encode_tree_record(state, ring, out, start, obj);
 }
@@ -289,8 +299,8 @@ pn_release_records(pn_domain *domain, const char *bytes, size_t length)
     for (size_t at = 0; at < length;) {
         const pn_record *record = (const pn_record *)(bytes + at);
         const pn_handles *handles = pn_record_handles(record);
-        if (handles != NULL && handles->weight != 0) {
-            pn_object_drop(domain, handles->offset[0]);
+        for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
+            pn_object_drop(domain, handles->offset[i]);
         }
         at += pn_record_size(record);
     }
@@ -334,7 +344,7 @@ decode_bytes(const char *bytes, size_t length)
 {
     PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
     if (result != NULL) {
-        copy(PyBytes_AS_STRING(result), bytes, length);
+        pn_copy(PyBytes_AS_STRING(result), bytes, length);
     }
     return result;
 }
@@ -344,35 +354,13 @@ pn_ascii_str(const char *bytes, size_t length)
 {
     PyObject *result = PyUnicode_New((Py_ssize_t)length, 127);
     if (result != NULL && length > 0) {
-        copy((char *)PyUnicode_1BYTE_DATA(result), bytes, length);
+        pn_copy((char *)PyUnicode_1BYTE_DATA(result), bytes, length);
     }
     return result;
 }
 
 static PyObject *
-decode_pickle(pn_state *state, const payload *data)
-{
-    PyObject *view =
-        PyMemoryView_FromMemory((char *)data->bytes, (Py_ssize_t)data->length, PyBUF_READ);
-    if (view == NULL) {
-        return NULL;
-    }
-    PyObject *result = PyObject_CallOneArg(state->loads, view);
-    /* The bytes go away: nobody may keep a view of them. */
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyObject *released = PyObject_CallMethod(view, "release", NULL);
-    if (released == NULL) {
-        PyErr_Clear();
-    }
-    Py_XDECREF(released);
-    PyErr_Restore(type, value, traceback);
-    Py_DECREF(view);
-    return result;
-}
-
-static PyObject *
-decode_payload(pn_state *state, const pn_record *record, const payload *data)
+decode_payload(pn_state *state, SharedObject *ring, const pn_record *record, const payload *data)
 {
     switch (record->kind) {
     case PN_RECORD_BYTES:
@@ -382,7 +370,11 @@ decode_payload(pn_state *state, const pn_record *record, const payload *data)
     case PN_RECORD_TREE:
         return pn_tree_decode(data->bytes, data->length);
     case PN_RECORD_PICKLE:
-        return decode_pickle(state, data);
+        return pn_decode_pickle(state, data->bytes, data->length);
+    case PN_RECORD_BESIDE:
+        return pn_decode_beside(state, ring, data->handles, data->bytes, data->length);
+    case PN_RECORD_ARRAY:
+        return pn_decode_array(state, ring, data->handles, data->bytes, data->length);
     default:
         return pn_broken_record();
     }
@@ -415,7 +407,7 @@ pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
         break;
     }
     payload data = open_payload(ring->domain, record);
-    PyObject *result = decode_payload(state, record, &data);
+    PyObject *result = decode_payload(state, ring, record, &data);
     pn_let_go(ring, record);
     return result;
 }

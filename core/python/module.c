@@ -15,6 +15,19 @@ use_serializer(PyObject *module, PyObject *args)
 }
 
 static PyObject *
+use_arrays(PyObject *module, PyObject *args)
+{
+    PyObject *teach, *reducers;
+    if (!PyArg_ParseTuple(args, "OO!:_use_arrays", &teach, &PyDict_Type, &reducers)) {
+        return NULL;
+    }
+    pn_state *state = PyModule_GetState(module);
+    Py_XSETREF(state->teach, Py_NewRef(teach));
+    Py_XSETREF(state->reducers, Py_NewRef(reducers));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 features(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     pn_platform_init();
@@ -27,6 +40,16 @@ features(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 static PyMethodDef functions[] = {
     {"_use_serializer", use_serializer, METH_VARARGS,
      "_use_serializer($module, dumps, loads, /)\n--\n\nHow items that are not plain become bytes."},
+    {"_use_arrays", use_arrays, METH_VARARGS,
+     "_use_arrays($module, teach, reducers, /)\n--\n\n"
+     "Whom to call when the first shared Buffer is here, and what pickling was told of types."},
+    {"find_shared", pn_py_find_shared, METH_O,
+     "find_shared($module, obj, /)\n--\n\n"
+     "The shared Buffer in which all bytes of an object lie, and where its first element is there; "
+     "None: in none."},
+    {"goes_beside", pn_py_goes_beside, METH_O,
+     "goes_beside($module, buffer, /)\n--\n\n"
+     "Does it travel beside a pickle: is it large, or a part of a shared Buffer?"},
     {"features", features, METH_NOARGS,
      "features($module)\n--\n\nWhich optional abilities the kernel offers: name -> bool."},
     {"pause_janitor", pn_py_pause_janitor, METH_NOARGS,
@@ -83,7 +106,9 @@ module_exec(PyObject *module)
 {
     pn_state *state = PyModule_GetState(module);
     pn_platform_init();
-    if (add_type(module, &pn_domain_spec, NULL, &state->domain_type) < 0 ||
+    state->buffers_name = Py_BuildValue("(s)", "buffers");
+    if (state->buffers_name == NULL ||
+        add_type(module, &pn_domain_spec, NULL, &state->domain_type) < 0 ||
         add_type(module, &pn_child_spec, NULL, &state->child_type) < 0 ||
         add_type(module, &pn_shared_spec, NULL, &state->shared_type) < 0 ||
         add_type(module, &pn_ring_spec, state->shared_type, &state->ring_type) < 0 ||
@@ -112,6 +137,13 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->buffer_type);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
+    Py_VISIT(state->teach);
+    Py_VISIT(state->reducers);
+    Py_VISIT(state->array_reducer);
+    Py_VISIT(state->numpy.ndarray);
+    for (size_t i = 0; i < PN_ARRAY_DTYPES; i++) {
+        Py_VISIT(state->numpy.dtypes[i]);
+    }
     return 0;
 }
 
@@ -130,7 +162,28 @@ module_clear(PyObject *module)
     Py_CLEAR(state->buffer_type);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
+    Py_CLEAR(state->teach);
+    Py_CLEAR(state->reducers);
+    Py_CLEAR(state->array_reducer);
+    Py_CLEAR(state->buffers_name);
+    Py_CLEAR(state->numpy.ndarray);
+    for (size_t i = 0; i < PN_ARRAY_DTYPES; i++) {
+        Py_CLEAR(state->numpy.dtypes[i]);
+    }
+    Py_CLEAR(state->numpy.copyreg);
+    Py_CLEAR(state->numpy.dtype_name);
+    Py_CLEAR(state->numpy.setflags_name);
+    Py_CLEAR(state->numpy.fortran);
     return 0;
+}
+
+static void
+module_free(void *module)
+{
+    pn_state *state = PyModule_GetState(module);
+    if (state != NULL) {
+        PyMem_RawFree(state->registry.spans);
+    }
 }
 
 static PyModuleDef_Slot module_slots[] = {
@@ -151,6 +204,7 @@ struct PyModuleDef pn_module = {
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC

@@ -8,11 +8,40 @@
 #include "../ring.h"
 #include "../slots.h"
 
+typedef struct SharedObject SharedObject;
+
+/* The shared Buffers of this process, sorted by address (registry.c). */
+typedef struct {
+    const char *begin, *end;
+    SharedObject *buffer; /* borrowed */
+} pn_span;
+
+typedef struct {
+    pn_span *spans;
+    size_t used, capacity;
+} pn_registry;
+
+/* What array_codec.c looks up at the first array. */
+#define PN_ARRAY_DTYPES 18
+
+typedef struct {
+    PyTypeObject *ndarray; /* NULL: not yet */
+    PyObject *dtypes[PN_ARRAY_DTYPES];
+    PyObject *copyreg; /* its dispatch table */
+    PyObject *dtype_name, *setflags_name, *fortran;
+} pn_numpy;
+
 typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
-    PyObject *dumps; /* dumps(obj, domain) -> (bytes, offsets of the shared objects in it, once) */
-    PyObject *loads; /* loads(memoryview) -> obj */
+    PyObject *dumps;         /* dumps(obj, domain): serialize.py */
+    PyObject *loads;         /* loads(memoryview, buffers=None) -> obj */
+    PyObject *buffers_name;  /* ("buffers",) */
+    PyObject *teach;         /* called once, when the first shared Buffer is here */
+    PyObject *reducers;      /* type -> function: what multiprocessing's pickler was told */
+    PyObject *array_reducer; /* what teach() registered there for arrays; None: not ours alone */
+    pn_registry registry;
+    pn_numpy numpy;
 } pn_state;
 
 extern struct PyModuleDef pn_module;
@@ -26,14 +55,14 @@ typedef struct {
 } DomainObject;
 
 /* The base of all shared objects: a cell of a domain, held as long as this lives. */
-typedef struct {
+struct SharedObject {
     PyObject_HEAD
     DomainObject *domain_object;
     pn_domain *domain;
     uint64_t offset; /* 0: not made yet, or released */
     uint32_t generation;
     bool owner_died; /* a Mutex that this process took from a dead owner */
-} SharedObject;
+};
 
 extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
     pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec;
@@ -57,6 +86,8 @@ void pn_sink_free(pn_sink *sink);
 /* --- shared_object.c --- */
 /* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
 void pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset, uint32_t generation);
+/* tp_dealloc, for that of a subtype. */
+void pn_shared_dealloc(SharedObject *self);
 /* For tp_init of a subtype: domain and name from the arguments; -1 with an exception. */
 DomainObject *pn_domain_check(PyObject *type_or_self, PyObject *domain);
 static inline pn_object *
@@ -94,8 +125,21 @@ typedef struct {
 PyObject *pn_py_hand_over(PyObject *module, const pn_start *start, pid_t pid, int64_t started);
 
 /* --- buffer_object.c --- */
-/* A Buffer in the domain of `from`; takes over this process's reference, even when it fails. */
-PyObject *pn_buffer_wrap(pn_state *state, SharedObject *from, uint64_t offset);
+/* The Buffer of a cell that this process holds; of a shared one there is one object only. NULL with
+ * an exception. */
+SharedObject *pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset);
+/* The same for one that was just attached, whose reference is taken over. */
+SharedObject *pn_buffer_attached(pn_state *state, SharedObject *self);
+
+/* --- registry.c --- */
+/* The shared Buffer in which all of these bytes lie, borrowed; NULL: none. */
+SharedObject *pn_registry_find(const pn_registry *registry, const char *begin, const char *end);
+int pn_registry_add(pn_registry *registry, SharedObject *buffer, const char *begin, size_t length);
+void pn_registry_remove(pn_registry *registry, const SharedObject *buffer, const char *begin);
+/* The lowest and the highest address of a view; false: it has no bytes, or not in one place. */
+bool pn_extent(const Py_buffer *view, const char **begin, const char **end);
+PyObject *pn_py_find_shared(PyObject *module, PyObject *obj);
+PyObject *pn_py_goes_beside(PyObject *module, PyObject *buffer);
 
 /* --- process_object.c, ask_object.c: functions of the module --- */
 PyObject *pn_py_pause_janitor(PyObject *module, PyObject *none);

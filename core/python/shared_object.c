@@ -34,8 +34,8 @@ pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset, uint32_
     self->generation = generation;
 }
 
-static void
-shared_dealloc(SharedObject *self)
+void
+pn_shared_dealloc(SharedObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     if (self->offset != 0) {
@@ -101,6 +101,9 @@ shared_attach(PyTypeObject *type, PyObject *args)
         }
         Py_DECREF(opened);
     }
+    if (atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_BUFFER) {
+        return (PyObject *)pn_buffer_attached(pn_state_of((PyObject *)self), self);
+    }
     return (PyObject *)self;
 }
 
@@ -164,7 +167,7 @@ static PyGetSetDef getset[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_dealloc, shared_dealloc},
+    {Py_tp_dealloc, pn_shared_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_tp_doc, "Base of all objects that live in a domain."},

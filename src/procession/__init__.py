@@ -31,6 +31,7 @@ from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
+from procession._shared.array import shared_array as shared_array
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -60,4 +61,5 @@ __all__ = [
     "StaleHandle",
     "doctor",
     "errors",
+    "shared_array",
 ]

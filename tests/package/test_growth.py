@@ -11,12 +11,14 @@ import ctypes
 import gc
 import inspect
 import os
+import pickle
 import socket
 import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import procession  # noqa: F401  (gives the core its serializer)
@@ -68,7 +70,9 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
-        self.buffer: Any = _core.Buffer(self.domain, 100_000)  # its buffer protocol has no name before 3.12
+        self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
+        self.shared: Any = np.frombuffer(self.buffer)
+        self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
             None,
@@ -83,6 +87,21 @@ class Bench:
             {4},
             b"x" * 100_000,
         ]
+
+    @property
+    def arrays(self) -> list[Any]:
+        return [self.large, self.shared, self.shared[::2], ("id", self.large), [self.shared, self.large, self.large]]
+
+    def arrays_there_and_back(self) -> None:
+        for item in self.arrays:
+            self.ring.put(item)
+        self.ring.put_many(self.arrays)
+        got = [self.ring.get() for _ in self.arrays]
+        assert len(got) + len(self.ring.get_many(100)) == 10
+
+    def array_that_fails(self) -> None:
+        self.ring.put([self.large, self.shared, Explosive()])
+        self.ring.get()
 
     def there_and_back(self) -> None:
         for item in self.items:
@@ -300,6 +319,27 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Ring._shut put": lambda bench: bench.shut.put(1),
     "Ring._open": lambda bench: bench.ring._open(),
     "Ring._look": lambda bench: bench.ring._look(),
+    "Ring.put arrays": Bench.arrays_there_and_back,
+    "Ring.put arrays full": lambda bench: bench.one.put(bench.large, timeout=0),
+    "Ring.put arrays full beside": lambda bench: bench.one.put([bench.large, bench.shared], timeout=0),
+    "Ring.put arrays too large": lambda bench: bench.ring.put([np.zeros(80 << 20, "u1")]),
+    "Ring.put arrays beside one that does not pickle": lambda bench: bench.ring.put([bench.large, Unpicklable()]),
+    "Ring.get arrays that do not unpickle": Bench.array_that_fails,
+    "Buffer.__init__": lambda bench: _core.Buffer(bench.domain, 5000, "name", shared=True),
+    "Buffer.__init__ wrong": lambda bench: _core.Buffer(bench.domain, -1),
+    "Buffer.__init__ too large": lambda bench: _core.Buffer(bench.domain, 1 << 40, shared=True),
+    "Buffer.__init__ twice": lambda bench: bench.buffer.__init__(bench.domain, 1),
+    "Shared._attach buffer": lambda bench: _core.Buffer._attach(bench.domain, *bench.buffer._handle),
+    "Buffer.nbytes": lambda bench: bench.buffer.nbytes,
+    "Buffer.readonly": lambda bench: bench.buffer.readonly,
+    "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
+    **BUFFER_PROTOCOL,
+    "find_shared": lambda bench: _core.find_shared(bench.shared[3:]),
+    "find_shared none": lambda bench: _core.find_shared(bench.large),
+    "find_shared wrong": lambda _: _core.find_shared(1),
+    "goes_beside": lambda bench: _core.goes_beside(pickle.PickleBuffer(bench.large)),
+    "goes_beside wrong": lambda _: _core.goes_beside(1),  # type: ignore[arg-type]
+    "_use_arrays": lambda _: _core._use_arrays(1),  # type: ignore[call-arg, arg-type]
     "LeasedRing.__init__": lambda bench: _core.LeasedRing(bench.domain, "another", 10, 1 << 20, 3),
     "LeasedRing.__init__ wrong": lambda bench: _core.LeasedRing(bench.domain, "another", 0, 0, "many"),  # type: ignore[arg-type]
     "LeasedRing.task_done": Bench.lease_and_done,
@@ -315,12 +355,6 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing._letter explosive": lambda bench: bench.letters()._letter(1, False, True),
     "LeasedRing._letter missing": lambda bench: bench.letters()._letter(2, True, True),
     "LeasedRing._letter wrong": lambda bench: bench.leased._letter("first", False, False),  # type: ignore[arg-type]
-    "Buffer.__init__": lambda bench: _core.Buffer(bench.domain, 5000),
-    "Buffer.__init__ wrong": lambda bench: _core.Buffer(bench.domain, -1),
-    "Buffer.__init__ too large": lambda bench: _core.Buffer(bench.domain, 80 << 20),
-    "Buffer.nbytes": lambda bench: bench.buffer.nbytes,
-    "Buffer.readonly": lambda bench: bench.buffer.readonly,
-    **BUFFER_PROTOCOL,
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),

@@ -7,6 +7,7 @@ from multiprocessing import context as _context
 from multiprocessing import util as _util
 from multiprocessing.reduction import DupFd as DupFd  # a descriptor for a child being spawned
 from multiprocessing.reduction import ForkingPickler as ForkingPickler  # knows connections, sockets, tensors
+from typing import Any
 
 __all__ = [
     "DupFd",
@@ -15,6 +16,7 @@ __all__ = [
     "descriptors_sent",
     "in_each_child",
     "is_child",
+    "own_reducers",
     "spawning_popen",
     "when_child_ends",
 ]
@@ -22,6 +24,12 @@ __all__ = [
 # Who is being spawned just now: an object of ours may be an argument of anybody's Process,
 # and an own notion of "spawning" beside this one is what breaks forks of multiprocessing.
 spawning_popen: Callable[[], object | None] = _context.get_spawning_popen
+
+
+def own_reducers() -> dict[type, Callable[[Any], Any]]:
+    """Return what ``ForkingPickler.register`` has been told: the dict itself, which looks up what a program registered."""
+    reducers: dict[type, Callable[[Any], Any]] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+    return reducers
 
 
 # A Connection or socket inside of an item is handed over by a server thread of the sender, once: whoever unpickles the

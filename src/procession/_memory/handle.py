@@ -18,7 +18,7 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["collect_handles", "reduce_shared"]
+__all__ = ["collect_handles", "handles_travel", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
 
@@ -27,7 +27,7 @@ class _Carriage(threading.local):
     """What is being pickled in this thread, if an item of a queue is."""
 
     domain: _core.Domain | None = None
-    offsets: set[int] | None = None
+    objects: dict[int, _core.Shared] | None = None  # by offset
 
 
 class _Starts:
@@ -62,14 +62,19 @@ _starts = _Starts()
 
 
 @contextmanager
-def collect_handles(domain: _core.Domain) -> Iterator[set[int]]:
-    """While an item of a queue of `domain` is pickled: gather the objects that it names."""
-    before = _carriage.domain, _carriage.offsets
-    _carriage.domain, _carriage.offsets = domain, set()
+def collect_handles(domain: _core.Domain) -> Iterator[dict[int, _core.Shared]]:
+    """While an item of a queue of `domain` is pickled: gather, and keep, the objects that it names."""
+    before = _carriage.domain, _carriage.objects
+    _carriage.domain, _carriage.objects = domain, {}
     try:
-        yield _carriage.offsets
+        yield _carriage.objects
     finally:
-        _carriage.domain, _carriage.offsets = before
+        _carriage.domain, _carriage.objects = before
+
+
+def handles_travel() -> bool:
+    """Is something pickled just now that may name objects of a domain: an item, or a new process's arguments?"""
+    return _carriage.objects is not None or stdlib.spawning_popen() is not None
 
 
 def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
@@ -80,9 +85,9 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     domain = shared._domain
     offset, generation = shared._handle
     cls = type(shared)
-    if _carriage.offsets is not None and _carriage.domain is not None:
+    if _carriage.objects is not None and _carriage.domain is not None:
         if _carriage.domain.uuid == domain.uuid:
-            _carriage.offsets.add(offset)
+            _carriage.objects[offset] = shared
             where: tuple[Any, ...] = (None, None, 0)
         else:
             where = ((os.getpid(), domain.fd), None, 0)

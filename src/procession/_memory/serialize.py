@@ -12,20 +12,30 @@ __all__ = ["dumps"]
 PROTOCOL = 5
 
 
-def dumps(obj: object, domain: _core.Domain) -> tuple[memoryview, tuple[int, ...], bool]:
-    """Pickle `obj` for a queue of `domain`; also the offsets of the shared objects in it, and whether it unpickles
-    once only, because a file descriptor is sent along.
+def dumps(
+    obj: object, domain: _core.Domain
+) -> tuple[memoryview, dict[int, _core.Shared], list[pickle.PickleBuffer], bool]:
+    """Pickle `obj` for a queue of `domain`; also the shared objects in it, the buffers that travel beside, and
+    whether it unpickles once only, because a file descriptor is sent along.
 
     Whatever ``multiprocessing`` can send, this can, and reducers registered there count here.
     Raises what pickling raises, in the caller.
     """
-    buffer = io.BytesIO()
-    pickler = stdlib.ForkingPickler(buffer, PROTOCOL)
+    file = io.BytesIO()
+    beside: list[pickle.PickleBuffer] = []
+
+    def stays_inside(buffer: pickle.PickleBuffer) -> bool:
+        if not _core.goes_beside(buffer):
+            return True
+        beside.append(buffer)
+        return False
+
+    pickler = stdlib.ForkingPickler(file, PROTOCOL, True, stays_inside)  # it takes no names
     sent = stdlib.descriptors_sent()
-    with collect_handles(domain) as offsets:
+    with collect_handles(domain) as objects:
         pickler.dump(obj)
     once = stdlib.descriptors_sent() != sent and stdlib.carries_descriptor(pickler)
-    return buffer.getbuffer(), tuple(offsets), once
+    return file.getbuffer(), objects, beside, once
 
 
 _core._use_serializer(dumps, pickle.loads)

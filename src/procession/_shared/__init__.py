@@ -1,0 +1,1 @@
+"""Data: arrays that several processes see at once."""
