@@ -132,7 +132,25 @@ class Reusing(procession.Queue[Any]):
         return item
 
 
-OF_ARRAYS = {"reusing"}  # those that break what is promised of large items
+class Aliasing(procession.JoinableQueue[Any]):
+    """Gives an array of a killed consumer again as that one has changed it."""
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        super().put(self._shared(obj), block, timeout)
+
+    def put_many(self, items: Any, block: bool = True, timeout: float | None = None) -> None:
+        super().put_many([self._shared(item) for item in items], block, timeout)
+
+    def _shared(self, item: Any) -> Any:
+        if (bulk := bulk_of(item)) is None:
+            return item
+        data = flat(bulk)
+        array = procession.shared_array(len(data), "u1")
+        array[:] = data
+        return array
+
+
+OF_ARRAYS = {"reusing", "aliasing"}  # those that break what is promised of large items
 QUEUES: dict[str, Any] = {
     "dropping": Dropping,
     "doubling": Doubling,
@@ -141,4 +159,5 @@ QUEUES: dict[str, Any] = {
     "forgetting": Forgetting,
     "unnamed": Unnamed,
     "reusing": Reusing,
+    "aliasing": Aliasing,
 }

@@ -65,7 +65,7 @@ class Cast:
             bulky = BULKY if self.options.queue in broken.OF_ARRAYS else 0.0
             leased = hasattr(cls, "task_done")
             return QueueUnderTest(cls(), number, high, bulky, leased, leavers=leased)
-        bulky = BULKY if rng.random() < 0.4 else 0.0
+        bulky = BULKY if rng.random() < 0.5 else 0.0
         under = QueueUnderTest(None, number, min(high, 30) if bulky else high, bulky)
         cls = rng.choice(self._queue_types())
         under.leased = cls is not procession.Queue

@@ -63,7 +63,7 @@ class Watched:
     def used(self) -> list[CpuTimes]:
         """What those who could make progress have had of a CPU meanwhile."""
         return [
-            CpuTimes(*(now - then for now, then in zip(cpu_times(pid), times, strict=True)))
+            CpuTimes(*(max(0.0, now - then) for now, then in zip(cpu_times(pid), times, strict=True)))
             for pid, times in self.since.items()
         ]
 

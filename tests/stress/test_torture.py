@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stress.arrays import HAS_NUMPY
 from tests.stress.mix import SHARES, choose, parse_mix, show_mix
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,7 @@ def test_nothing_is_lost_doubled_stuck_or_left(options: tuple[str, ...]) -> None
         ("forgetting", "lost"),
         ("unnamed", "misnamed"),
         ("reusing", "torn"),
+        pytest.param("aliasing", "torn", marks=pytest.mark.skipif(not HAS_NUMPY, reason="no numpy")),
     ],
     ids=lambda word: word,
 )
