@@ -236,13 +236,22 @@ class Round:
 
     def wait_for(self, roles: set[str], seconds: float = END) -> None:
         """Wait until those have ended; without roles: until all have who were killed or told to end."""
-        end = time.monotonic() + seconds
+        began = moved = time.monotonic()
+        progress = -1
         while any(seat.process is not None and seat.role in roles for seat in self.seats) or (
             not roles and self.killer.leaving
         ):
             self.pause(0.002)
-            if time.monotonic() > end:
+            now = time.monotonic()
+            if (made := self.progress()) != progress:  # on a busy machine the rest of a batch may take minutes
+                progress, moved = made, now
+            if now - moved > seconds or now - began > 10 * END:
                 raise Stuck(f"{', '.join(sorted(roles)) or 'the killed'} did not end")
+
+    def progress(self) -> int:
+        """A number that changes whenever somebody at a seat has got something done."""
+        lines = [self.line_of(seat) for seat in self.seats if seat.process is not None]
+        return sum(line.received + line.committed for line in lines)
 
     def wait_for_strangers(self) -> None:
         """Wait until those have ended whom we did not start ourselves."""
