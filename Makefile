@@ -64,7 +64,7 @@ sanitize:  ## the C core under the thread, address and undefined-behaviour sanit
 
 KILLS ?= 500
 SEED ?= 1
-stress: $(BUILT)  ## a short torture: random SIGKILLs through the Python API (KILLS=500 SEED=1)
+stress: $(BUILT) $(TEST)  ## a short torture: random SIGKILLs through the Python API (KILLS=500 SEED=1)
 	$(PY) tests/stress/torture.py --kills $(KILLS) --seed $(SEED)
 
 torture:  ## the long torture: 10,000 kills

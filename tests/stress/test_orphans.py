@@ -18,7 +18,7 @@ import pytest
 
 import procession
 from procession._memory.domain import domains
-from tests.stress.torture import warm_up
+from tests.stress.run import warm_up
 from tests.stress.trees import is_guardian, marked
 
 ROOT = Path(__file__).parents[2]

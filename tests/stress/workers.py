@@ -12,84 +12,21 @@ from collections.abc import Callable
 from typing import Any
 
 import procession
+from tests.stress.arrays import Kept
+from tests.stress.items import Broken, identify, make, make_with_lock
 from tests.stress.ledger import ASLEEP, AWAKE, ITEMS, OUTSIDE, Ledger, Line, LockCell
+from tests.stress.pace import LOOK, NICENESS, nap
 
-__all__ = ["Broken", "consume", "hold", "parent", "produce", "repaired"]
+__all__ = ["consume", "hold", "parent", "produce", "repaired"]
 
-PATTERN = bytes(range(256)) * 512
-LOOK = 0.001  # seconds between two looks of one who waits for something that nobody signals
-NICENESS = 5  # so that the driver, and who is just starting, need not wait for a dozen others
-NAP = 0.004  # seconds that one rests now and then, so that all of them get on with a CPU or two
 DYING = 5.0  # seconds that a killed process may take to be gone for /proc
-
-
-class Broken(Exception):
-    """A promise does not hold, as seen by one of the tortured."""
-
-
-class Note:
-    """Something that only pickle can carry."""
-
-    def __init__(self, identity: int) -> None:
-        self.identity = identity
-
-
-# ---- items ---------------------------------------------------------------------------------
-
-
-def make(rng: random.Random, identity: int) -> Any:
-    """Make an item of random form that tells its identity."""
-    form = rng.random()
-    if form < 0.35:
-        return identity
-    if form < 0.6:
-        return (identity, "x" * rng.randrange(40), 1.5, None)
-    if form < 0.75:
-        return Note(identity)
-    # The large ones go into blocks of the heap.
-    length = rng.randrange(9, 3000) if form < 0.92 else rng.randrange(20 << 10, 100 << 10)
-    return identity.to_bytes(8, "little") + PATTERN[8:length]
-
-
-def nap(rng: random.Random, chance: float) -> None:
-    if rng.random() < chance:
-        time.sleep(rng.random() * NAP)
-
-
-def make_with_lock(identity: int) -> Any:
-    """Make an item with a shared object in it, which the queue keeps alive on the way."""
-    return (identity, procession.Mutex(name="carried"))
-
-
-def identify(item: Any) -> int:
-    """Return the identity of an item. Broken if its bytes are not what was put."""
-    match item:
-        case int():
-            return item
-        case Note():
-            return item.identity
-        case (int() as identity, str() as text, float() as number, None):
-            if text.strip("x") or number != 1.5:
-                raise Broken(f"item {identity:#x} came as {item!r}")
-            return identity
-        case (int() as identity, procession.Mutex() as mutex):
-            if not mutex.acquire(timeout=10):
-                raise Broken(f"{mutex!r} of item {identity:#x} cannot be had, and nobody else knows it")
-            mutex.release()
-            return identity
-        case bytes() if len(item) >= 9:
-            identity = int.from_bytes(item[:8], "little")
-            if item[8:] != PATTERN[8 : len(item)]:
-                raise Broken(f"item {identity:#x} of {len(item)} bytes came with other bytes")
-            return identity
-    raise Broken(f"nobody put {item!r}")
 
 
 # ---- queues --------------------------------------------------------------------------------
 
 
-def produce(ledger: Ledger, number: int, queue: Any, high: int, seed: int) -> None:
-    """Put until it is told to finish; at most about `high` items shall wait."""
+def produce(ledger: Ledger, number: int, queue: Any, high: int, bulky: float, seed: int) -> None:
+    """Put until it is told to finish; at most about `high` items shall wait. `bulky`: the share of large ones."""
     rng = random.Random(seed)
     line = ledger.line(number)
     base = number * ITEMS
@@ -108,7 +45,7 @@ def produce(ledger: Ledger, number: int, queue: Any, high: int, seed: int) -> No
         if 0.25 <= how < 0.26 and isinstance(queue, procession.Queue):
             items = [make_with_lock(base + done)]
         else:
-            items = [make(rng, base + done + i) for i in range(count)]
+            items = [make(rng, base + done + i, bulky) for i in range(count)]
         line.attempting = done + count
         try:
             if count > 1:
@@ -134,6 +71,7 @@ def consume(ledger: Ledger, number: int, queue: Any, seed: int) -> None:
     rng = random.Random(seed)
     line = ledger.line(number)
     seen: dict[int, int] = {}
+    kept = Kept(random.Random(seed))
     os.nice(NICENESS)
     line.began = 1
     while True:
@@ -148,6 +86,7 @@ def consume(ledger: Ledger, number: int, queue: Any, seed: int) -> None:
             continue
         except procession.ShutDown:
             line.asking = 0
+            kept.drop_all()
             return
         for item in items:
             identity = identify(item)
@@ -156,6 +95,9 @@ def consume(ledger: Ledger, number: int, queue: Any, seed: int) -> None:
             if seen.get(producer, -1) >= at:
                 raise Broken(f"item {at} of producer {producer} came after its item {seen[producer]}")
             seen[producer] = at
+            if bulk := kept.add(identity, item):
+                line.bulky += 1
+                line.bulk += bulk
         line.asking = 0
         line.received += len(items)
         nap(rng, 0.02)
