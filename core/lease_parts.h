@@ -85,8 +85,8 @@ uint64_t pn_lease_detach(pn_ring *ring);
 void pn_lease_free_chunks(pn_ring *ring, uint64_t chunk);
 
 /* --- lease_use.c --- */
-/* Free an entry by the one store that ends its lease; its record's objects are copied to `objects`, to
- * be counted as taken with pn_lease_let_go after head_lock is let go. How many. */
+/* Free an entry by the one store that ends its lease; its record's objects are counted as taken, and
+ * copied to `objects`, to be freed with pn_lease_let_go after head_lock is let go. How many. */
 uint32_t pn_lease_end(pn_ring *ring, pn_lease_list *list, uint64_t offset, uint64_t *objects);
 void pn_lease_let_go(pn_domain *domain, const uint64_t *objects, uint32_t count);
 /* Sums under head_lock. */

@@ -240,6 +240,11 @@ pn_lease_end(pn_ring *ring, pn_lease_list *list, uint64_t offset, uint64_t *obje
         memcpy(objects, handles->offset, count * sizeof(*objects));
     }
     atomic_store_explicit(&lease->id, PN_LEASE_FREE, memory_order_release); /* COMMIT */
+    /* With head_lock, so before any walk that no longer finds the names: whoever frees one after that walk
+     * has seen this count. Killed before it: `takes` stays behind, and a sweep looks (object.h). */
+    for (uint32_t i = 0; i < count; i++) {
+        pn_object_count_take(ring->domain, objects[i]);
+    }
     pn_lease_remove(ring, list, offset);
     pn_lease_push(ring, offset);
     return count;
@@ -248,9 +253,7 @@ pn_lease_end(pn_ring *ring, pn_lease_list *list, uint64_t offset, uint64_t *obje
 void
 pn_lease_let_go(pn_domain *domain, const uint64_t *objects, uint32_t count)
 {
-    /* Killed before it: `takes` stays behind, and a sweep looks (object.h). */
     for (uint32_t i = 0; i < count; i++) {
-        pn_object_count_take(domain, objects[i]);
         pn_collect_if_free(domain, objects[i]);
     }
 }
