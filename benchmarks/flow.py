@@ -43,6 +43,7 @@ def throughput(
     ways: tuple[Producer, Consumer],
     share: int = 1,
     opener: Opener | None = None,
+    least_warm_up: int = 1,
 ) -> Callable[[int], Sample]:
     """Measures items per second. Each producer's number of items is a multiple of `share`."""
     produce, consume = ways
@@ -52,7 +53,7 @@ def throughput(
         # Each puts as many as any other and each takes as many as any other: nobody needs to be told of the end.
         unit = consumers * share
         each = max(count // (producers * unit), 1) * unit
-        warm_up = max(int(each * WARM_UP) // unit, 1) * unit
+        warm_up = max(int(each * WARM_UP) // unit, least_warm_up) * unit
         taken, warm_taken = each * producers // consumers, warm_up * producers // consumers
         with open_channel(consumers) as channel:
             members: list[Member] = [

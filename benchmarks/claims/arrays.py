@@ -18,10 +18,23 @@ MIB = 1 << 20
 PICKLED = 4096  # more than what a pickle adds to the bytes of an array
 
 
+@cache
+def have_guardian() -> None:
+    """As in any program that has started a process of ours: without a guardian less freed memory is kept warm."""
+    process = procession.Process(target=int, start_method="spawn")
+    process.start()
+    process.join()
+
+
+def our_queue(waiting: int) -> Any:
+    have_guardian()
+    return procession.Queue(waiting)
+
+
 def peers(size: int, waiting: int) -> dict[str, Callable[[], Any]]:
     """Who holds the same number of arrays at most. multiprocessing's bound is for the arrays that its thread has yet to send."""
     return {
-        OURS: partial(procession.Queue, waiting),
+        OURS: partial(our_queue, waiting),
         MP_QUEUE: partial(FORK.Queue, waiting),
         FASTER_FIFO: partial(faster_fifo.Queue, waiting * (size + PICKLED)),
     }
@@ -33,16 +46,17 @@ def array_of(size: int) -> Any:
     return np.ones(size, np.uint8)
 
 
-def flow(peer: str, make: Callable[[], Any], size: int) -> Callable[[int], Sample]:
+def flow(peer: str, make: Callable[[], Any], size: int, waiting: int) -> Callable[[int], Sample]:
+    """Warmed up by a full queue, so that everybody's memory is there."""
     ways = one_by_one(lambda count: repeat(array_of(size), count))
-    return throughput(peer, 1, 1, ways, opener=shared(make))
+    return throughput(peer, 1, 1, ways, opener=shared(make), least_warm_up=waiting + 2)
 
 
 def case(title: str, size: int, waiting: int, ratios: list[Ratio]) -> Case:
     return Case(
         f"{title}, 1 producer, 1 consumer",
         "arrays/s",
-        {peer: flow(peer, make, size) for peer, make in peers(size, waiting).items()},
+        {peer: flow(peer, make, size, waiting) for peer, make in peers(size, waiting).items()},
         ratios,
     )
 
