@@ -103,6 +103,14 @@ class Bench:
         got = [self.ring.get() for _ in self.arrays]
         assert len(got) + len(self.ring.get_many(100)) == 10
 
+    def arrays_leased(self) -> None:
+        for item in self.arrays:
+            self.leased.put(item)
+        got = [self.leased.get() for _ in self.arrays]
+        got[0][:] = 1  # a copy is made now
+        for _ in self.arrays:
+            self.leased.task_done()
+
     def array_that_fails(self) -> None:
         self.ring.put([self.large, self.shared, Explosive()])
         self.ring.get()
@@ -347,6 +355,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing.__init__": lambda bench: _core.LeasedRing(bench.domain, "another", 10, 1 << 20, 3),
     "LeasedRing.__init__ wrong": lambda bench: _core.LeasedRing(bench.domain, "another", 0, 0, "many"),  # type: ignore[arg-type]
     "LeasedRing.task_done": Bench.lease_and_done,
+    "LeasedRing.task_done of arrays": Bench.arrays_leased,
     "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
     "LeasedRing.join": Bench.lease_and_done,
     "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]
