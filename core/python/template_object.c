@@ -24,7 +24,7 @@ static struct {
     size_t length;
     int *fds;
     size_t count, capacity;
-    bool cut; /* descriptors did not fit into this process */
+    bool cut;         /* descriptors did not fit into this process */
     uint64_t ignored; /* signals, by the template */
 } now;
 
