@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
+import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -272,3 +275,82 @@ def test_forked_child_keeps_its_views(kind: str) -> None:
         assert memory()["payloads"] >= before + 6 * 800_000
     del others
     until(lambda: memory()["payloads"] == before)
+
+
+# ---- killed at any time ----------------------------------------------------------------------------
+
+
+def made(number: int) -> Any:
+    """An item of each kind; every element of its arrays is the number."""
+    kinds: list[Callable[[], Any]] = [
+        lambda: np.full(20_000, number),
+        lambda: shared_array(20_000, "i8", fill=number),
+        lambda: (number, np.full(20_000, number), shared_array(100, "i8", fill=number)[::2]),
+        lambda: {"a": np.full(30, number), "b": [np.full(9_000, number)] * 2},
+    ]
+    return kinds[number % 4]()
+
+
+def arrays_in(item: Any) -> list[Any]:
+    if isinstance(item, np.ndarray):
+        return [item]
+    if isinstance(item, dict | list | tuple):
+        return [array for one in (item.values() if isinstance(item, dict) else item) for array in arrays_in(one)]
+    return []
+
+
+def is_whole(item: Any) -> bool:
+    arrays = arrays_in(item)
+    return bool(arrays) and all((array == arrays[0].flat[0]).all() for array in arrays)
+
+
+def produce_for_ever(queue: Any) -> None:
+    number = 0
+    while True:
+        queue.put(made(number))
+        number += 1
+
+
+def consume_for_ever(queue: Any, torn: Any) -> None:
+    kept: list[Any] = []
+    while True:
+        item = queue.get()
+        if not is_whole(item):
+            torn.put(repr(item))
+        kept = [*kept[-3:], item]
+        if hasattr(queue, "task_done"):
+            for array in arrays_in(item):
+                array *= 1
+            queue.task_done()
+
+
+def member(place: int, queue: Any, torn: Any) -> procession.Process:
+    target, args = ((produce_for_ever, (queue,)), (consume_for_ever, (queue, torn)))[place % 2]
+    process = procession.Process(target=target, args=args, start_method="fork")
+    process.start()
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [procession.Queue, procession.JoinableQueue])
+def test_random_kills_leave_whole_arrays_and_no_memory(kind: Callable[..., Any]) -> None:
+    before = memory()
+    queue, torn = kind(maxsize=8), procession.Queue[str]()
+    chance = random.Random(5)
+    crew = [member(place, queue, torn) for place in range(4)]
+    for _ in range(60):
+        time.sleep(chance.random() / 50)
+        place = chance.randrange(4)
+        kill(crew[place])
+        crew[place].close()
+        crew[place] = member(place, queue, torn)
+    for process in crew:
+        kill(process)
+        process.close()
+    assert torn.empty(), torn.get()
+    for _ in range(queue.qsize()):
+        assert is_whole(queue.get())
+    queue.shutdown(immediate=True)
+    del queue
+    gc.collect()
+    until(lambda: memory()["payloads"] == before["payloads"])

@@ -47,6 +47,10 @@ class Explosive:
         return explode, ()
 
 
+def array_over(buffer: Any) -> Any:
+    return np.frombuffer(buffer)
+
+
 class Mutex(_core.Mutex):
     """Takes note of nothing when it comes from a dead owner."""
 
@@ -71,7 +75,7 @@ class Bench:
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
-        self.shared: Any = np.frombuffer(self.buffer)
+        self.shared = array_over(self.buffer)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
@@ -98,6 +102,14 @@ class Bench:
         self.ring.put_many(self.arrays)
         got = [self.ring.get() for _ in self.arrays]
         assert len(got) + len(self.ring.get_many(100)) == 10
+
+    def arrays_leased(self) -> None:
+        for item in self.arrays:
+            self.leased.put(item)
+        got = [self.leased.get() for _ in self.arrays]
+        got[0][:] = 1  # a copy is made now
+        for _ in self.arrays:
+            self.leased.task_done()
 
     def array_that_fails(self) -> None:
         self.ring.put([self.large, self.shared, Explosive()])
@@ -343,6 +355,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing.__init__": lambda bench: _core.LeasedRing(bench.domain, "another", 10, 1 << 20, 3),
     "LeasedRing.__init__ wrong": lambda bench: _core.LeasedRing(bench.domain, "another", 0, 0, "many"),  # type: ignore[arg-type]
     "LeasedRing.task_done": Bench.lease_and_done,
+    "LeasedRing.task_done of arrays": Bench.arrays_leased,
     "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
     "LeasedRing.join": Bench.lease_and_done,
     "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]

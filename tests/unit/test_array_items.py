@@ -14,7 +14,7 @@ import pytest
 
 import procession
 from procession import shared_array
-from tests.helpers import in_thread, memory
+from tests.helpers import in_thread, memory, output_of
 
 LARGE = 10_000  # elements: 80 kB, so it does not stand in the ring itself
 
@@ -360,6 +360,26 @@ def test_own_reducer_for_arrays_counts(
     queue: procession.Queue[Any], size: int, wrap: Callable[[Any], Any], unwrap: Callable[[Any], Any]
 ) -> None:
     assert unwrap(there_and_back(queue, wrap(np.zeros(size)))) == size
+
+
+OWN_BEFORE = """
+import copyreg, numpy, procession
+from multiprocessing.reduction import ForkingPickler
+{register}(numpy.ndarray, lambda array: (len, (array.tolist(),)))
+queue = procession.Queue()
+shared = procession.shared_array(5)
+for item in (numpy.zeros(9), numpy.zeros(9999), (numpy.zeros(9999),)):
+    queue.put(item)
+    print(queue.get(), end=" ")
+queue.put(shared)
+queue.get()[0] = 3
+print(shared[0])
+"""
+
+
+@pytest.mark.parametrize("register", ["copyreg.pickle", "ForkingPickler.register"])
+def test_own_reducer_from_before_counts_for_what_is_not_shared(register: str) -> None:
+    assert output_of(OWN_BEFORE.format(register=register)) == "9 9999 (9999,) 3.0"
 
 
 class Stack:

@@ -9,8 +9,6 @@ by a slot of the process table that was reserved for the child.
 import os
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from procession import _core
@@ -18,7 +16,7 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["collect_handles", "handles_travel", "reduce_shared"]
+__all__ = ["handles_travel", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
 
@@ -61,15 +59,16 @@ _carriage = _Carriage()
 _starts = _Starts()
 
 
-@contextmanager
-def collect_handles(domain: _core.Domain) -> Iterator[dict[int, _core.Shared]]:
-    """While an item of a queue of `domain` is pickled: gather, and keep, the objects that it names."""
+def pickle_item(pickler: stdlib.ForkingPickler, obj: object, domain: _core.Domain) -> dict[int, _core.Shared]:
+    """Pickle an item for a queue of `domain`; return, by offset, the shared objects that it names."""
     before = _carriage.domain, _carriage.objects
-    _carriage.domain, _carriage.objects = domain, {}
+    objects: dict[int, _core.Shared] = {}
+    _carriage.domain, _carriage.objects = domain, objects
     try:
-        yield _carriage.objects
+        pickler.dump(obj)
     finally:
         _carriage.domain, _carriage.objects = before
+    return objects
 
 
 def handles_travel() -> bool:

@@ -5,7 +5,7 @@ import pickle
 
 from procession import _core
 from procession._base import stdlib
-from procession._memory.handle import collect_handles
+from procession._memory.handle import pickle_item
 
 __all__ = ["dumps"]
 
@@ -32,8 +32,7 @@ def dumps(
 
     pickler = stdlib.ForkingPickler(file, PROTOCOL, True, stays_inside)  # it takes no names
     sent = stdlib.descriptors_sent()
-    with collect_handles(domain) as objects:
-        pickler.dump(obj)
+    objects = pickle_item(pickler, obj, domain)
     once = stdlib.descriptors_sent() != sent and stdlib.carries_descriptor(pickler)
     return file.getbuffer(), objects, beside, once
 

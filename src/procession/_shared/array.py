@@ -158,14 +158,18 @@ class _Reducer:
         return operator.getitem, ((_ByContent(array),), 0)
 
 
-def _teach_pickler() -> _Reducer:
-    """Register the reducers. The core calls it when this process gets its first shared Buffer."""
+def _teach_pickler() -> _Reducer | None:
+    """Register the reducers. The core calls it when this process gets its first shared Buffer.
+
+    Returns the one for arrays, if all it does to arrays of others is what the core does by itself.
+    """
     numpy = sys.modules.get("numpy") or _import_numpy()
     known = stdlib.own_reducers()
-    reducer = _Reducer(known.get(numpy.ndarray, copyreg.dispatch_table.get(numpy.ndarray)))
+    former = known.get(numpy.ndarray, copyreg.dispatch_table.get(numpy.ndarray))
+    reducer = _Reducer(former)
     known[numpy.ndarray] = reducer
     known[_core.Buffer] = reduce_shared
-    return reducer
+    return None if former else reducer
 
 
 _core._use_arrays(_teach_pickler, stdlib.own_reducers())
