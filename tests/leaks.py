@@ -106,7 +106,7 @@ def descriptors() -> Iterator[str]:
         except FileNotFoundError:
             continue  # the descriptor of the listing itself
         if fd not in kept and "memfd:procession" not in target and not target.startswith("/dev/shm/pym-"):
-            yield target.partition(":[")[0] if target[0] != "/" else target
+            yield target if target.startswith(("/", "anon_inode")) else target.partition(":[")[0]
 
 
 def is_used(name: str) -> bool:

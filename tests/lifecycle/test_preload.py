@@ -19,7 +19,7 @@ import multiprocessing, os, sys, time
 SITE = os.environ["SITE"]
 sys.path.insert(0, SITE)
 import procession
-from procession._process import preload, templates as module
+from procession._process import preload, template_owner, templates as module
 from procession._process.templates import templates
 NAMED
 
@@ -52,7 +52,7 @@ if __name__ == "__main__":
     roots = preload.installed_roots()
     preload.installed_roots = lambda: (*roots, SITE + os.sep)
     module.PAUSE = 0.0
-    module.IMPORT_LIMIT = float(os.environ.get("LIMIT", "30"))
+    template_owner.IMPORT_LIMIT = float(os.environ.get("LIMIT", "30"))
     out = procession.SimpleQueue()
     RUN
 """

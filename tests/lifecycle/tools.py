@@ -9,8 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from procession import _core
+from procession import Process, _core
+from procession._process.template_owner import Template
+from procession._process.templates import templates
 
 WATCHDOG = 20.0  # seconds; a test that waits longer for a condition has failed
 
@@ -91,3 +94,25 @@ def end(*pids: int) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+# ---- by a template ----------------------------------------------------------------------------------
+
+
+def start(target: Any, *args: Any, **more: Any) -> Process:
+    process = Process(target=target, args=args, start_method="forkserver", **more)
+    process.start()
+    return process
+
+
+def finish(process: Process) -> None:
+    process.join()
+    assert str(process.outcome) == "finished"
+    process.close()
+
+
+def serving() -> Template:
+    """The template that serves now."""
+    finish(start(int))
+    assert templates.serving is not None
+    return templates.serving

@@ -9,9 +9,7 @@ import errno
 import importlib
 import os
 import signal
-import site
 import sys
-import sysconfig
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -35,6 +33,9 @@ ACTIONS = {"antigravity", "this", "readline", "rlcompleter", "idlelib", "turtled
 @cache
 def installed_roots() -> tuple[str, ...]:
     """Return the folders of the standard library and of installed packages."""
+    import site  # noqa: PLC0415 - a template, which has to import this file, needs neither
+    import sysconfig  # noqa: PLC0415
+
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     paths |= {site.getusersitepackages(), *site.getsitepackages()}
     return tuple(os.path.join(path, "") for path in paths if path)

@@ -13,17 +13,24 @@ from procession._process.outcome import Outcome
 from procession._process.popen import Popen
 from procession._process.settings import Orphan, Settings
 from procession._process.start.fork import ForkPopen
-from procession._process.start.forkserver import start_by_forkserver
 from procession._process.start.spawn import SpawnPopen
 
 __all__ = ["Process"]
 
 T = TypeVar("T")
 
+
+def by_forkserver(process: Any) -> Popen:
+    """Start it by a template."""
+    from procession._process.start.forkserver import start_by_forkserver  # noqa: PLC0415 - spawned children need it not
+
+    return start_by_forkserver(process)
+
+
 STARTS: dict[str, Callable[[Any], Popen]] = {
     "fork": ForkPopen,
     "spawn": SpawnPopen,
-    "forkserver": start_by_forkserver,
+    "forkserver": by_forkserver,
 }
 
 
