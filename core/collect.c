@@ -25,7 +25,7 @@ has_holder(const pn_object *object)
             return true;
         }
     }
-    return false;
+    return atomic_load(&object->unseen) != 0;
 }
 
 /* What the cell says. LOOK: only the records of the rings tell. The order of the reads is the
@@ -90,8 +90,6 @@ may_be_freed(pn_domain *domain, uint64_t offset)
     pn_object *object = pn_at(domain, offset);
     uint32_t index;
     return pn_slab_uses(domain, object->slab, offset, &index) &&
-           /* a process without a line may have it */
-           !atomic_load(&domain->header->unseen) &&
            /* the cell is linked into the list of a thread that lives */
            !(is_robust_lock(object) &&
              (atomic_load(&((pn_lock_cell *)object)->lock.word) & PN_OWNER));

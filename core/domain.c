@@ -46,11 +46,7 @@ before_fork(void)
             domain->child_slot = PN_SLOTS; /* the table is full: the child goes unseen */
         }
         pthread_mutex_lock(&domain->mutex);
-        if (domain->child_slot != PN_SLOTS) {
-            pn_object_hold_all_for(domain, domain->child_slot);
-        } else if (domain->held_used > 0) {
-            atomic_store(&domain->header->unseen, 1);
-        }
+        pn_object_hold_all_for(domain, domain->child_slot);
     }
 }
 

@@ -45,8 +45,7 @@ typedef struct {
     pn_word guardian_pid;
     pn_word guarded;   /* a guardian was asked for */
     pn_word next_slot; /* where the search for a free line begins (a hint) */
-    pn_word unseen;    /* a fork found the table full: its objects have no bit, so none is freed */
-    uint32_t pad[5];
+    uint32_t pad[6];
     pn_lock lock; /* at 128 */
     /* all below: under lock */
     uint64_t top;             /* pages below are tiled by blocks, above never used */

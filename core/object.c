@@ -22,9 +22,24 @@ static void
 set_bit(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
     pn_object *object = pn_at(domain, offset);
+    if (slot != PN_SLOTS) {
+        atomic_fetch_or(&object->holders[slot / 64], UINT64_C(1) << slot % 64);
+    } else {
+        atomic_fetch_add(&object->unseen, 1); /* the table was full: it has no bit */
+    }
     /* In this order: who reads the new `moves` finds the bit, or it was given up again. */
-    atomic_fetch_or(&object->holders[slot / 64], UINT64_C(1) << slot % 64);
     atomic_fetch_add(&object->moves, 1);
+}
+
+static void
+clear_bit(pn_domain *domain, uint64_t offset, uint32_t slot)
+{
+    pn_object *object = pn_at(domain, offset);
+    if (slot != PN_SLOTS) {
+        atomic_fetch_and(&object->holders[slot / 64], ~(UINT64_C(1) << slot % 64));
+    } else {
+        atomic_fetch_sub(&object->unseen, 1);
+    }
 }
 
 static void
@@ -34,9 +49,7 @@ count_up(pn_domain *domain, uint64_t offset)
     pn_held *held = pn_held_find(domain, offset);
     if (held == NULL) {
         held = pn_held_add(domain, offset);
-        if (domain->slot != PN_SLOTS) {
-            set_bit(domain, offset, domain->slot);
-        }
+        set_bit(domain, offset, domain->slot);
     }
     held->count++;
     pthread_mutex_unlock(&domain->mutex);
@@ -65,10 +78,7 @@ count_down(pn_domain *domain, uint64_t offset)
              * goes: after it another thread may make something else of the cell. */
             pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
         }
-        if (domain->slot != PN_SLOTS) {
-            atomic_fetch_and(&object->holders[domain->slot / 64],
-                             ~(UINT64_C(1) << domain->slot % 64));
-        }
+        clear_bit(domain, offset, domain->slot);
     }
     pthread_mutex_unlock(&domain->mutex);
     return is_last;
@@ -100,9 +110,7 @@ pn_object_drop(pn_domain *domain, uint64_t offset)
 void
 pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
-    if (slot != PN_SLOTS) { /* a process that found the table full has no bit */
-        set_bit(domain, offset, slot);
-    }
+    set_bit(domain, offset, slot);
 }
 
 void
@@ -150,6 +158,7 @@ pn_object_new_locked(pn_domain *domain, pn_object_type type, const char *name, u
     for (uint32_t i = 0; i < PN_SLOTS / 64; i++) {
         atomic_store_explicit(&object->holders[i], 0, memory_order_relaxed);
     }
+    atomic_store(&object->unseen, 0);
     atomic_store(&object->puts, 0);
     atomic_store(&object->takes, 0);
     atomic_store(&object->flags, 0);

@@ -2,6 +2,8 @@
  *
  * A bit of `holders` per process slot: that process has the object. The set, not a
  * count, because clearing a dead process's bit twice is harmless.
+ * Processes that found the table full have no bit: they are counted, and what one of them
+ * held when it was killed is never freed.
  * `moves` grows after a bit was set: whoever looked at the bits and then for records
  * between two equal values of it has missed none.
  *
@@ -46,8 +48,9 @@ typedef struct {
     pn_word64 holders[PN_SLOTS / 64];
     uint64_t slab; /* offset of the slab */
     pn_word64 puts, takes;
-    uint64_t scan; /* header.scans of the last walk that met a record with it; domain lock */
-    uint8_t pad[32];
+    uint64_t scan;  /* header.scans of the last walk that met a record with it; domain lock */
+    pn_word unseen; /* how many processes without a line of the table hold it; their deaths too */
+    uint8_t pad[28];
 } pn_object;
 
 _Static_assert(sizeof(pn_object) == 256, "object layout is shared between processes");
@@ -73,7 +76,7 @@ void pn_object_drop(pn_domain *domain, uint64_t offset);
 bool pn_object_held(pn_domain *domain, uint64_t offset);
 /* Give another slot a bit. */
 void pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot);
-/* Give it a bit on all that this process holds (before a fork). */
+/* Give it a bit on all that this process holds (before a fork); PN_SLOTS: a child without a line. */
 void pn_object_hold_all_for(pn_domain *domain, uint32_t slot);
 /* Is this the offset of a cell in use? Under header.lock. */
 bool pn_object_valid(pn_domain *domain, uint64_t offset);

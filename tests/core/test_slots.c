@@ -4,8 +4,8 @@
 #include <signal.h>
 #include <string.h>
 
-#include "heap.h"
-#include "object.h"
+#include "buffer.h"
+#include "items.h"
 #include "slots.h"
 #include "sweep.h"
 
@@ -81,6 +81,59 @@ a_full_table_is_swept_and_then_refuses(void)
     pn_domain_close(domain);
 }
 
+/* It has no bit in any set of holders, and no object of its goes all the same; nor does one stay. */
+static void
+a_process_without_a_line_holds_objects(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t offset, buffer, own;
+    uint32_t index, generation;
+    pn_ring ring;
+    parcel parcel;
+    int go[2];
+    CHECK(pipe(go) == 0);
+    CHECK(pn_ring_new(domain, "", 0, 0, &offset, &generation) == PN_OK);
+    pn_ring_open(&ring, domain, offset);
+    CHECK(pn_buffer_new(domain, 5000, 0, &buffer, &generation) == PN_OK);
+    memset(pn_buffer_bytes(domain, buffer), 7, 5000);
+    while (pn_slot_reserve(domain, "", 0, &index, &generation) == PN_OK) {
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte;
+        CHECK(domain->slot == PN_SLOTS);
+        CHECK(read(go[0], &byte, 1) == 1);
+        CHECK(pn_object_valid(domain, buffer) && pn_buffer_bytes(domain, buffer)[4999] == 7);
+        pn_object_drop(domain, buffer);
+        CHECK(!pn_object_valid(domain, buffer));
+        CHECK(pn_object_new(domain, PN_OBJECT_LOCK, "", &own, &generation) == PN_OK);
+        pn_sweep(domain);
+        CHECK(pn_object_valid(domain, own));
+        pn_object_drop(domain, own);
+        parcel_clear(&parcel);
+        CHECK(parcel_add_buffer(&parcel, domain, 1, 9000));
+        pn_batch batch = parcel_batch(&parcel);
+        CHECK(pn_ring_try_put(&ring, &batch) == PN_OK);
+        pn_object_drop(domain, item_object((const pn_record *)parcel.bytes));
+        pn_object_drop(domain, offset);
+        _exit(0);
+    }
+    pn_object_drop(domain, buffer);
+    CHECK(pn_object_valid(domain, buffer));
+    CHECK(write(go[1], "x", 1) == 1);
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    uint64_t room[64];
+    uint32_t id;
+    CHECK(get_one(&ring, room, sizeof(room), 0, &id) == PN_OK && id == 1);
+    pn_object_drop(domain, item_object((const pn_record *)room));
+    pn_object_drop(domain, offset);
+    CHECK(count_objects(domain) == 0 && pn_heap_used(domain, PN_BLOCK_PAYLOAD) == 0);
+    close(go[0]);
+    close(go[1]);
+    pn_domain_close(domain);
+}
+
 static void
 a_dead_child_leaves_nothing(void)
 {
@@ -135,6 +188,7 @@ main(void)
     RUN(who_was_reserved_and_never_began_is_given_up);
     RUN(a_pid_that_came_back_is_not_taken_for_the_dead);
     RUN(a_full_table_is_swept_and_then_refuses);
+    RUN(a_process_without_a_line_holds_objects);
     RUN(a_dead_child_leaves_nothing);
     RUN(the_domain_lock_of_a_dead_process_is_repaired);
     RUN(waits_are_counted_by_object);
