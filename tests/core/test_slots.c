@@ -1,6 +1,8 @@
 /* The process table, who waits, and sweeping it. */
+#define _GNU_SOURCE
 #include "check.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
@@ -152,6 +154,52 @@ a_dead_child_leaves_nothing(void)
     pn_domain_close(domain);
 }
 
+/* A zombie whose status the kernel keeps from us has a 0 in its place. */
+static void
+a_killed_process_that_is_a_secret_is_not_taken_for_clean(void)
+{
+    pn_domain *domain = make_domain(0);
+    int status;
+    pid_t killed = fork();
+    if (killed == 0) {
+        kill(getpid(), SIGKILL);
+    }
+    siginfo_t info;
+    CHECK(waitid(P_PID, (id_t)killed, &info, WEXITED | WNOWAIT) == 0);
+    uint32_t line = 0;
+    while (atomic_load(&domain->slots[line].pid) != (uint32_t)killed) {
+        CHECK(++line < PN_SLOTS);
+    }
+    CHECK(pn_slot_end(domain, line, true) == PN_END_ABNORMAL);
+    pid_t stranger = fork();
+    if (stranger == 0) {
+        if (unshare(CLONE_NEWUSER) != 0) {
+            printf("skipped: no user namespaces here\n");
+            _exit(0);
+        }
+        CHECK(pn_slot_end(domain, line, true) == PN_END_UNKNOWN);
+        CHECK(pn_slot_end(domain, line, false) == PN_END_ABNORMAL);
+        pn_slot_judge(domain, line, atomic_load(&domain->slots[line].generation), true);
+        CHECK(pn_slot_end(domain, line, false) == PN_END_CLEAN); /* its own word, if nobody knows better */
+        _exit(0);
+    }
+    CHECK(waitpid(stranger, &status, 0) == stranger && status == 0);
+    CHECK(pn_slot_end(domain, line, false) == PN_END_ABNORMAL); /* we do */
+    CHECK(waitpid(killed, &status, 0) == killed);
+    pn_sweep(domain);
+    pid_t clean = fork();
+    if (clean == 0) {
+        _exit(0);
+    }
+    CHECK(waitid(P_PID, (id_t)clean, &info, WEXITED | WNOWAIT) == 0);
+    for (line = 0; atomic_load(&domain->slots[line].pid) != (uint32_t)clean;) {
+        CHECK(++line < PN_SLOTS);
+    }
+    CHECK(pn_slot_end(domain, line, true) == PN_END_CLEAN);
+    CHECK(waitpid(clean, &status, 0) == clean);
+    pn_domain_close(domain);
+}
+
 static void
 the_domain_lock_of_a_dead_process_is_repaired(void)
 {
@@ -190,6 +238,7 @@ main(void)
     RUN(a_full_table_is_swept_and_then_refuses);
     RUN(a_process_without_a_line_holds_objects);
     RUN(a_dead_child_leaves_nothing);
+    RUN(a_killed_process_that_is_a_secret_is_not_taken_for_clean);
     RUN(the_domain_lock_of_a_dead_process_is_repaired);
     RUN(waits_are_counted_by_object);
     return 0;
