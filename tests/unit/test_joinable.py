@@ -681,6 +681,16 @@ def test_an_immediate_shutdown_wakes_who_joins_when_nothing_is_in_hand(jobs: Job
         assert joined.result()
 
 
+def test_after_an_immediate_shutdown_only_what_is_in_hand_can_be_done(jobs: Jobs) -> None:
+    jobs.put_many([1, 2, 3])
+    jobs.get()
+    jobs.shutdown(immediate=True)
+    jobs.task_done()
+    with pytest.raises(ValueError, match="too many times"):
+        jobs.task_done()
+    assert unfinished(jobs) == 0
+
+
 # ---- many at once
 
 
