@@ -377,6 +377,26 @@ def test_a_plain_fork_hands_on_unless_it_ended_as_a_program_does(jobs: Jobs, cod
     assert jobs.get_item(block=False).deliveries == deliveries
 
 
+def take_in_a_fork(jobs: Jobs, told: Any, end: str) -> None:
+    pid = os.fork()
+    if pid == 0:
+        take(jobs, told, end)
+    else:
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("end", "is_clean"), [("return", True), ("exit0", True), ("exit3", False), ("raise", False)])
+def test_a_plain_fork_of_a_child_is_judged_as_the_child_is(jobs: Jobs, method: str, end: str, is_clean: bool) -> None:
+    jobs.put("a")
+    told = procession.Queue[Any]()
+    with theirs(take_in_a_fork, jobs, told, end, method=method):
+        told.get()
+    domain().sweep()
+    now = jobs.statistics()
+    assert (len(now.left), now.items) == ((1, 0) if is_clean else (0, 1))
+
+
 def test_a_killed_plain_fork_hands_on(jobs: Jobs) -> None:
     jobs.put("a")
     pid = os.fork()
