@@ -357,7 +357,8 @@ die_in_a_take(pn_ring *ring)
     pn_leases *leases = &ring->cell->leases;
     uint64_t taken = pn_ring_taken(ring->cell);
     const pn_record record = {.value = 99, .kind = PN_RECORD_INT32};
-    CHECK(pn_lease_take(ring, &record, taken, false) && pn_lease_take(ring, &record, taken + 1, false));
+    CHECK(pn_lease_take(ring, &record, taken, false) &&
+          pn_lease_take(ring, &record, taken + 1, false));
     leases->busy.first = 8; /* no cache may be trusted after a death */
 }
 
