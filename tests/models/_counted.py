@@ -1,7 +1,8 @@
 """What processes do with an object that counts what names it: putting, taking, leases, dropping; for `buffers.py`.
 
 How it is freed stands in `_collecting.py`. Safeguards that can be taken out here: *puts first* (`puts` grows before the commit), *takes last* (`takes` after the
-take), *ack first* (a lease ends before its take is counted), *ack under lock* (it is counted before head_lock is let go), *look* (the one who sends looks when it drops), *ack looks*, *failed put counts*.
+take), *ack first* (a lease ends before its take is counted), *ack under lock* (it is counted before head_lock is let go), *look* (the one
+who sends looks when it drops), *ack looks*, *failed put counts*.
 """
 
 from __future__ import annotations
