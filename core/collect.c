@@ -10,6 +10,8 @@
 
 typedef enum { IN_USE, LOOK, UNUSED } verdict;
 
+enum { NOTHING, WANTED, UNDER_WAY }; /* header.uncollected */
+
 static bool
 is_robust_lock(const pn_object *object)
 {
@@ -54,6 +56,7 @@ pn_collect_later(pn_collect_list *list, uint64_t offset)
         size_t capacity = list->capacity ? list->capacity * 2 : 64;
         uint64_t *larger = realloc(list->offset, capacity * sizeof(*larger));
         if (larger == NULL) {
+            list->is_short = true;
             return;
         }
         list->offset = larger;
@@ -99,13 +102,19 @@ static bool
 collect_one(pn_domain *domain, uint64_t offset, pn_collect_list *next)
 {
     pn_object *object = pn_at(domain, offset);
-    if (!may_be_freed(domain, offset)) {
+    uint32_t index;
+    if (!pn_slab_uses(domain, object->slab, offset, &index)) {
         return false;
     }
     uint32_t moves = atomic_load(&object->moves);
     verdict said = judge(object);
-    if (said == IN_USE || (said == LOOK && pn_ring_any_names_object(domain, offset)) ||
+    if (said == IN_USE) {
+        return false;
+    }
+    if (!may_be_freed(domain, offset) ||
+        (said == LOOK && pn_ring_any_names_object(domain, offset)) ||
         atomic_load(&object->moves) != moves) {
+        pn_collect_soon(domain);
         return false;
     }
     free_object(domain, offset, next);
@@ -117,6 +126,9 @@ collect_rest(pn_domain *domain, pn_collect_list *list)
 {
     while (list->used > 0) {
         collect_one(domain, list->offset[--list->used], list);
+    }
+    if (list->is_short) {
+        pn_collect_soon(domain);
     }
     free(list->offset);
 }
@@ -135,10 +147,15 @@ pn_collect_if_free(pn_domain *domain, uint64_t offset)
 {
     /* Without the lock the cell may be another object's by now: then that one is looked at,
      * with the lock and from the beginning. */
-    if (judge(pn_at(domain, offset)) != IN_USE && pn_domain_enter(domain) == PN_OK) {
-        pn_object_collect(domain, offset);
-        pn_domain_leave(domain);
+    if (judge(pn_at(domain, offset)) == IN_USE) {
+        return;
     }
+    if (pn_domain_enter(domain) != PN_OK) {
+        pn_collect_soon(domain);
+        return;
+    }
+    pn_object_collect(domain, offset);
+    pn_domain_leave(domain);
 }
 
 void
@@ -149,6 +166,18 @@ pn_collect_mark(pn_domain *domain, uint64_t offset)
     if (atomic_load(&object->puts) != takes) {
         atomic_fetch_or(&object->flags, PN_OBJECT_SCAN);
     }
+}
+
+void
+pn_collect_soon(pn_domain *domain)
+{
+    atomic_store(&domain->header->uncollected, WANTED);
+}
+
+bool
+pn_collect_needed(pn_domain *domain)
+{
+    return atomic_load(&domain->header->uncollected) != NOTHING;
 }
 
 /* ---- all of them ------------------------------------------------------------------- */
@@ -186,6 +215,9 @@ look_at_kind(pn_domain *domain, pn_block_kind kind, suspects *found, pn_collect_
         pn_object *object = pn_at(domain, at);
         uint32_t moves = atomic_load(&object->moves);
         verdict said = judge(object);
+        if (said == LOOK || (atomic_load(&object->flags) & PN_OBJECT_SCAN)) {
+            pn_collect_soon(domain); /* the next one finds out whether it is gone */
+        }
         if (said == UNUSED) {
             collect_one(domain, at, next);
         } else if (said == LOOK) {
@@ -212,6 +244,8 @@ pn_collect_all(pn_domain *domain)
 {
     suspects found = {0};
     pn_collect_list next = {0};
+    /* Not 0 yet: who is killed in here leaves the rest to the next sweep. */
+    atomic_store(&domain->header->uncollected, UNDER_WAY);
     look_at_kind(domain, PN_BLOCK_SLAB_SMALL, &found, &next);
     look_at_kind(domain, PN_BLOCK_SLAB_LARGE, &found, &next);
     collect_rest(domain, &next);
@@ -232,4 +266,6 @@ pn_collect_all(pn_domain *domain)
         collect_rest(domain, &next);
     }
     free(found.item);
+    uint32_t mine = UNDER_WAY;
+    atomic_compare_exchange_strong(&domain->header->uncollected, &mine, NOTHING);
 }

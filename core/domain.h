@@ -43,9 +43,10 @@ typedef struct {
     pn_word64 guardian_start;
     pn_word guardian_fd;
     pn_word guardian_pid;
-    pn_word guarded;   /* a guardian was asked for */
-    pn_word next_slot; /* where the search for a free line begins (a hint) */
-    uint32_t pad[6];
+    pn_word guarded;     /* a guardian was asked for */
+    pn_word next_slot;   /* where the search for a free line begins (a hint) */
+    pn_word uncollected; /* a sweep has to look at all objects though nobody died (collect.h) */
+    uint32_t pad[5];
     pn_lock lock; /* at 128 */
     /* all below: under lock */
     uint64_t top;             /* pages below are tiled by blocks, above never used */

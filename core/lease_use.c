@@ -204,13 +204,20 @@ pn_lease_visit(pn_ring *ring, pn_lease_visitor visit, void *context)
 
 /* ---- task_done ---------------------------------------------------------------------------- */
 
+/* After shutdown(immediate=True) only what is in hand is left. */
+static bool
+was_given_up(pn_ring *ring)
+{
+    return atomic_load_explicit(&ring->cell->shut, memory_order_acquire) & PN_SHUT_NOW;
+}
+
 uint64_t
 pn_lease_unfinished(pn_ring *ring)
 {
     pn_leases *leases = pn_leases_of(ring);
     uint64_t busy = atomic_load_explicit(&leases->busy.count, memory_order_relaxed);
-    if (atomic_load_explicit(&ring->cell->shut, memory_order_acquire) & PN_SHUT_NOW) {
-        return busy; /* what waits was given up */
+    if (was_given_up(ring)) {
+        return busy;
     }
     uint64_t begun = pn_ring_taken(ring->cell);
     uint64_t prepaid = atomic_load_explicit(&leases->prepaid_to, memory_order_relaxed);
@@ -263,6 +270,9 @@ static pn_status
 prepay(pn_ring *ring)
 {
     pn_leases *leases = pn_leases_of(ring);
+    if (was_given_up(ring)) {
+        return PN_NOTHING;
+    }
     uint64_t taken = pn_ring_taken(ring->cell);
     uint64_t prepaid = atomic_load_explicit(&leases->prepaid_to, memory_order_relaxed);
     uint64_t begun = taken > prepaid ? taken : prepaid;
@@ -289,7 +299,7 @@ pn_ring_task_done(pn_ring *ring, bool wait)
     if (offset == 0) {
         offset = list->first;
     }
-    if (offset == 0) {
+    if (offset == 0 && !was_given_up(ring)) {
         list = &leases->orphaned;
         offset = list->first;
     }

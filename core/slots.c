@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "heap.h"
@@ -31,17 +30,17 @@ typedef struct {
     uint64_t start; /* clock ticks after boot; 0: it is gone, or a zombie; PN_UNTOLD */
     uint64_t stack; /* where it begins; 0 if that is a secret, as after exec of a setuid program */
     uint64_t began; /* of a zombie too */
-    int status;     /* of a zombie, as wait(2) tells it; -1: not told */
+    int status;     /* of a zombie, as wait(2) tells it, or 0 if that is a secret; -1: not told */
 } proc_stat;
 
 static void
-parse_stat(char *at, bool is_ours, proc_stat *stat)
+parse_stat(char *at, proc_stat *stat)
 {
     char state = at[2];
     long threads = 1;
     char *rest = NULL;
     int field = 3;
-    int last = state == 'Z' && is_ours ? 52 : 28;
+    int last = state == 'Z' ? 52 : 28;
     for (char *word = strtok_r(at + 2, " ", &rest); word != NULL && field <= last;
          word = strtok_r(NULL, " ", &rest), field++) {
         if (field == 20) {
@@ -72,9 +71,6 @@ look_at(uint32_t pid)
         result.start = look_without_proc(pid);
         return result;
     }
-    /* The kernel writes 0 for the status of a process that is not ours to look into. */
-    struct stat info;
-    bool is_ours = fstat(fd, &info) == 0 && info.st_uid == geteuid();
     ssize_t length = read(fd, text, sizeof(text) - 1);
     close(fd);
     if (length <= 0) {
@@ -84,7 +80,7 @@ look_at(uint32_t pid)
     text[length] = '\0';
     char *at = strrchr(text, ')'); /* the name before it may hold anything */
     if (at != NULL && at[1] != '\0') {
-        parse_stat(at, is_ours, &result);
+        parse_stat(at, &result);
     }
     return result;
 }
@@ -220,15 +216,43 @@ pn_slot_judge(pn_domain *domain, uint32_t index, uint32_t generation, bool is_cl
     }
 }
 
+/* The kernel writes 0 for the status of a process that we may not look into: one of another user,
+ * with more capabilities, in another user namespace. This link is behind the same check. */
+static bool
+may_look_into(uint32_t pid)
+{
+    char path[40], target[64];
+    snprintf(path, sizeof(path), "/proc/%u/ns/user", pid);
+    return readlink(path, target, sizeof(target)) > 0;
+}
+
+/* How the kernel says that it ended, as wait(2) tells it; -1: not told, or it is reaped already. */
+static int
+told_status(const pn_slot *slot)
+{
+    uint32_t pid = atomic_load(&slot->pid);
+    uint64_t known = atomic_load(&slot->start_time);
+    proc_stat stat = look_at(pid);
+    if (known == 0 || stat.began != known) {
+        return -1;
+    }
+    if (stat.status != 0) {
+        return stat.status;
+    }
+    /* A zombie before and after: the link was its own, not that of the next one with its pid. */
+    bool is_sure = may_look_into(pid);
+    stat = look_at(pid);
+    return is_sure && stat.began == known ? stat.status : -1;
+}
+
 pn_end
 pn_slot_end(pn_domain *domain, uint32_t index, bool awaited)
 {
     pn_slot *slot = &domain->slots[index];
     /* As long as nobody has reaped it, the kernel tells, whatever it said itself. */
-    proc_stat stat = look_at(atomic_load(&slot->pid));
-    uint64_t known = atomic_load(&slot->start_time);
-    if (stat.status >= 0 && known != 0 && stat.began == known) {
-        return stat.status == 0 ? PN_END_CLEAN : PN_END_ABNORMAL;
+    int status = told_status(slot);
+    if (status >= 0) {
+        return status == 0 ? PN_END_CLEAN : PN_END_ABNORMAL;
     }
     if (awaited) {
         return PN_END_UNKNOWN; /* being reaped just now: its parent knows */

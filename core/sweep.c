@@ -99,6 +99,7 @@ static bool
 sweep_locked(pn_domain *domain, uint32_t index, fate fate)
 {
     pn_slot *slot = &domain->slots[index];
+    pn_collect_soon(domain);
     atomic_store(&slot->state, PN_SLOT_DEAD);
     if (fate != AWAITED) {
         atomic_fetch_or(&slot->flags, PN_SLOT_REAPED);
@@ -124,6 +125,7 @@ static int
 sweep_all(pn_domain *domain, bool hard)
 {
     int freed = 0;
+    bool any_dead = false;
     bool is_dead[PN_SLOTS];
     fate fates[PN_SLOTS];
     /* Liveness first, outside the lock: it reads /proc. */
@@ -133,6 +135,10 @@ sweep_all(pn_domain *domain, bool hard)
         is_dead[i] = i != domain->slot && atomic_load(&slot->state) != PN_SLOT_FREE && !is_done &&
                      !pn_slot_alive(domain, i);
         fates[i] = is_dead[i] && pn_slot_awaited(domain, i) ? AWAITED : hard ? DISCARDED : REAPED;
+        any_dead |= is_dead[i];
+    }
+    if (!any_dead && !pn_collect_needed(domain)) {
+        return 0; /* once a second somebody asks, and others want the lock */
     }
     if (pn_domain_enter(domain) != PN_OK) {
         return 0;

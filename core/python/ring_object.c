@@ -409,7 +409,8 @@ decode_all(RingObject *self, const pn_sink *sink)
 {
     PyObject *list = PyList_New(0);
     PyObject *type = NULL, *value = NULL, *traceback = NULL;
-    for (uint64_t at = 0; list != NULL && at < sink->used;) {
+    uint64_t at = 0;
+    while (list != NULL && at < sink->used) {
         const pn_record *record = (const pn_record *)(sink->bytes + at);
         at += pn_record_size(record);
         PyObject *item = pn_decode(self->state, &self->shared, record);
@@ -426,7 +427,13 @@ decode_all(RingObject *self, const pn_sink *sink)
         }
         Py_DECREF(item);
     }
-    if (type != NULL && list != NULL) {
+    if (list == NULL) {
+        /* No memory for the list: the items are lost, what they name is not. */
+        pn_release_records(self->shared.domain, sink->bytes + at, sink->used - at);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+    } else if (type != NULL) {
         PyErr_NormalizeException(&type, &value, &traceback);
         if (value == NULL || PyObject_SetAttrString(value, "items", list) < 0) {
             PyErr_Clear();

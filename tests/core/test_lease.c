@@ -496,6 +496,24 @@ a_shutdown_at_once_gives_up_what_waits_and_not_what_is_in_hand(void)
     close_leased(&ring);
 }
 
+/* Neither for one that nobody has taken, nor for one that a killed process had. */
+static void
+after_a_shutdown_at_once_nothing_but_what_is_in_hand_can_be_done(void)
+{
+    pn_ring ring;
+    make_leased(&ring, 0);
+    put_some(&ring, 1, 3);
+    IN_DEAD_PROCESS(check_get(&ring, 1, 0, 1));
+    check_get(&ring, 2, 1, 1);
+    pn_sweep(ring.domain);
+    pn_ring_shut(&ring, true);
+    done(&ring);
+    check_unfinished(&ring, 0);
+    CHECK(pn_ring_task_done(&ring, true) == PN_NOTHING);
+    check_unfinished(&ring, 0);
+    close_leased(&ring);
+}
+
 static void
 an_object_lives_as_long_as_a_lease_names_it(void)
 {
@@ -650,6 +668,7 @@ main(void)
     RUN(threads_end_each_their_own);
     RUN(after_shutdown_what_the_dead_had_is_handed_on_still);
     RUN(a_shutdown_at_once_gives_up_what_waits_and_not_what_is_in_hand);
+    RUN(after_a_shutdown_at_once_nothing_but_what_is_in_hand_can_be_done);
     RUN(an_object_lives_as_long_as_a_lease_names_it);
     RUN(the_last_task_done_wakes_all_who_join);
     RUN(what_becomes_a_dead_letter_or_is_given_up_wakes_who_joins);

@@ -1,10 +1,14 @@
 /* The process table, who waits, and sweeping it. */
+#define _GNU_SOURCE
 #include "check.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
 #include "buffer.h"
+#include "collect.h"
 #include "items.h"
 #include "slots.h"
 #include "sweep.h"
@@ -152,6 +156,140 @@ a_dead_child_leaves_nothing(void)
     pn_domain_close(domain);
 }
 
+/* A zombie whose status the kernel keeps from us has a 0 in its place. */
+static void
+a_killed_process_that_is_a_secret_is_not_taken_for_clean(void)
+{
+    pn_domain *domain = make_domain(0);
+    int status;
+    pid_t killed = fork();
+    if (killed == 0) {
+        kill(getpid(), SIGKILL);
+    }
+    siginfo_t info;
+    CHECK(waitid(P_PID, (id_t)killed, &info, WEXITED | WNOWAIT) == 0);
+    uint32_t line = 0;
+    while (atomic_load(&domain->slots[line].pid) != (uint32_t)killed) {
+        CHECK(++line < PN_SLOTS);
+    }
+    CHECK(pn_slot_end(domain, line, true) == PN_END_ABNORMAL);
+    pid_t stranger = fork();
+    if (stranger == 0) {
+        if (unshare(CLONE_NEWUSER) != 0) {
+            printf("skipped: no user namespaces here\n");
+            _exit(0);
+        }
+        CHECK(pn_slot_end(domain, line, true) == PN_END_UNKNOWN);
+        CHECK(pn_slot_end(domain, line, false) == PN_END_ABNORMAL);
+        pn_slot_judge(domain, line, atomic_load(&domain->slots[line].generation), true);
+        CHECK(pn_slot_end(domain, line, false) ==
+              PN_END_CLEAN); /* its own word, if nobody knows better */
+        _exit(0);
+    }
+    CHECK(waitpid(stranger, &status, 0) == stranger && status == 0);
+    CHECK(pn_slot_end(domain, line, false) == PN_END_ABNORMAL); /* we do */
+    CHECK(waitpid(killed, &status, 0) == killed);
+    pn_sweep(domain);
+    pid_t clean = fork();
+    if (clean == 0) {
+        _exit(0);
+    }
+    CHECK(waitid(P_PID, (id_t)clean, &info, WEXITED | WNOWAIT) == 0);
+    for (line = 0; atomic_load(&domain->slots[line].pid) != (uint32_t)clean;) {
+        CHECK(++line < PN_SLOTS);
+    }
+    CHECK(pn_slot_end(domain, line, true) == PN_END_CLEAN);
+    CHECK(waitpid(clean, &status, 0) == clean);
+    pn_domain_close(domain);
+}
+
+static int held[2], swept[2]; /* pipes */
+
+static void *
+hold_the_lock(void *domain)
+{
+    char byte;
+    CHECK(pn_domain_enter(domain) == PN_OK);
+    CHECK(write(held[1], "x", 1) == 1);
+    CHECK(read(swept[0], &byte, 1) == 1);
+    pn_domain_leave(domain);
+    return NULL;
+}
+
+/* It would wait for the lock if it wanted to look at the objects. */
+static void
+sweep_beside_the_lock(pn_domain *domain)
+{
+    pthread_t holder;
+    char byte;
+    CHECK(pipe(held) == 0 && pipe(swept) == 0);
+    CHECK(pthread_create(&holder, NULL, hold_the_lock, domain) == 0);
+    CHECK(read(held[0], &byte, 1) == 1);
+    CHECK(pn_sweep(domain) == 0);
+    CHECK(write(swept[1], "x", 1) == 1);
+    CHECK(pthread_join(holder, NULL) == 0);
+    for (int i = 0; i < 2; i++) {
+        close(held[i]);
+        close(swept[i]);
+    }
+}
+
+/* Nor does one after a death, when nothing marked is left. */
+static void
+a_sweep_looks_at_objects_only_after_a_death(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t buffer, other;
+    uint32_t generation;
+    CHECK(pn_buffer_new(domain, 5000, 0, &buffer, &generation) == PN_OK);
+    sweep_beside_the_lock(domain);
+    IN_DEAD_PROCESS(pn_object_count_put(domain, buffer)); /* before its commit */
+    CHECK(pn_sweep(domain) == 1);
+    CHECK(atomic_load(&domain->header->uncollected)); /* it is marked */
+    /* As a process without a line leaves one that is killed before it looks. */
+    CHECK(pn_buffer_new(domain, 5000, 0, &other, &generation) == PN_OK);
+    atomic_store(&((pn_object *)pn_at(domain, other))->holders[domain->slot / 64], 0);
+    CHECK(pn_sweep(domain) == 0 && count_objects(domain) == 1);
+    pn_object_drop(domain, buffer);
+    CHECK(count_objects(domain) == 0);
+    CHECK(pn_sweep(domain) == 0);
+    CHECK(!atomic_load(&domain->header->uncollected));
+    sweep_beside_the_lock(domain);
+    CHECK_SOUND(audit_domain(domain));
+    pn_domain_close(domain);
+}
+
+/* A sweeper is killed when it has freed the line of the dead, and before it has looked at objects. */
+static void
+what_a_killed_sweeper_left_is_looked_for(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t buffer;
+    uint32_t generation;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(pn_buffer_new(domain, 5000, 0, &buffer, &generation) == PN_OK);
+        kill(getpid(), SIGKILL);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    uint32_t line = 0;
+    while (atomic_load(&domain->slots[line].pid) != (uint32_t)pid) {
+        CHECK(++line < PN_SLOTS);
+    }
+    buffer = pn_slab_next_cell(domain, PN_BLOCK_SLAB_SMALL, 0);
+    CHECK(pn_domain_enter(domain) == PN_OK);
+    pn_collect_soon(domain); /* the first thing that it does */
+    atomic_store(&((pn_object *)pn_at(domain, buffer))->holders[line / 64], 0);
+    atomic_store(&domain->slots[line].state, PN_SLOT_FREE);
+    pn_domain_leave(domain);
+    CHECK(count_objects(domain) == 1);
+    CHECK(pn_sweep(domain) == 0);
+    CHECK(count_objects(domain) == 0 && !pn_collect_needed(domain));
+    CHECK_SOUND(audit_domain(domain));
+    pn_domain_close(domain);
+}
+
 static void
 the_domain_lock_of_a_dead_process_is_repaired(void)
 {
@@ -190,6 +328,9 @@ main(void)
     RUN(a_full_table_is_swept_and_then_refuses);
     RUN(a_process_without_a_line_holds_objects);
     RUN(a_dead_child_leaves_nothing);
+    RUN(a_killed_process_that_is_a_secret_is_not_taken_for_clean);
+    RUN(a_sweep_looks_at_objects_only_after_a_death);
+    RUN(what_a_killed_sweeper_left_is_looked_for);
     RUN(the_domain_lock_of_a_dead_process_is_repaired);
     RUN(waits_are_counted_by_object);
     return 0;

@@ -1,7 +1,8 @@
 """What processes do with an object that counts what names it: putting, taking, leases, dropping; for `buffers.py`.
 
 How it is freed stands in `_collecting.py`. Safeguards that can be taken out here: *puts first* (`puts` grows before the commit), *takes last* (`takes` after the
-take), *ack first* (a lease ends before its take is counted), *look* (the one who sends looks when it drops), *ack looks*, *failed put counts*.
+take), *ack first* (a lease ends before its take is counted), *ack under lock* (it is counted before head_lock is let go), *look* (the one
+who sends looks when it drops), *ack looks*, *failed put counts*.
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ class Counted(Collecting):
         if p.pc == "put" and "puts first" in self.without:
             p.pc = "put_commit"
 
+    def count_take(self, w: Shared) -> None:
+        """A walk that found no names may have had the object freed, and its cell is the next one's by now."""
+        if not w.used:
+            w.fault = "a take is counted for an object that is freed"
+        w.takes += 1
+
     # pn_ring_put
 
     def at_put(self, w: Shared, p: Actor) -> None:
@@ -85,7 +92,7 @@ class Counted(Collecting):
             p.pc = "put_failed"
 
     def at_put_failed(self, w: Shared, p: Actor) -> None:
-        w.takes += 1
+        self.count_take(w)
         self.go_on(p)
 
     # pn_ring_get: get_locked, answer_for
@@ -129,7 +136,7 @@ class Counted(Collecting):
         p.pc = "take_count" if "takes last" not in self.without else "take_leave"
 
     def at_take_count(self, w: Shared, p: Actor) -> None:
-        w.takes += 1
+        self.count_take(w)
         p.pc = "take_leave" if "takes last" not in self.without else "take_store"
 
     def at_take_leave(self, w: Shared, p: Actor) -> None:
@@ -191,20 +198,32 @@ class Counted(Collecting):
             rest = list(now.leases)
             rest.remove(owner)
             now.leases = tuple(rest)
-            now.processes[here].pc = "ack_count" if "ack first" not in self.without else "ack_leave"
+            now.processes[here].pc = self.after_ack()
             yield now
         if not w.leases:  # somebody else was faster
             self.leave(w, p)
             p.pc = "ack"
             yield w
 
+    def after_ack(self) -> str:
+        return "ack_leave" if {"ack first", "ack under lock"} & self.without else "ack_count"
+
     def at_ack_count(self, w: Shared, p: Actor) -> None:
-        w.takes += 1
-        p.pc = "ack_leave" if "ack first" not in self.without else "ack_store"
+        self.count_take(w)
+        if "ack under lock" in self.without:
+            self.acked(p)
+        else:
+            p.pc = "ack_leave" if "ack first" not in self.without else "ack_store"
 
     def at_ack_leave(self, w: Shared, p: Actor) -> None:
         """The acker need not hold the object, so nobody else may be there to free it."""
         self.leave(w, p)
+        if "ack under lock" in self.without:
+            p.pc = "ack_count"
+        else:
+            self.acked(p)
+
+    def acked(self, p: Actor) -> None:
         if "ack looks" in self.without:
             self.go_on(p)
         else:

@@ -50,6 +50,7 @@ RUNS = [
     Run("`puts` grows after the commit", case(SENT, "puts first"), quick=True),
     Run("`takes` grows before the take", case(SENT, "takes last"), quick=True),
     Run("`takes` grows before the ack", case(LEASED, "ack first"), quick=True),
+    Run("an ack counts its takes after the lock", case(LEASED, "ack under lock"), quick=True),
     Run("the sums are read before the holders", beside("holders first"), quick=True),
     Run("a sweep reads `puts` before `takes`", case(SENT_TWICE, "takes before puts"), quick=True),
     Run("no look at `moves`", case(SENT_ON, "moves"), quick=True),

@@ -377,6 +377,26 @@ def test_a_plain_fork_hands_on_unless_it_ended_as_a_program_does(jobs: Jobs, cod
     assert jobs.get_item(block=False).deliveries == deliveries
 
 
+def take_in_a_fork(jobs: Jobs, told: Any, end: str) -> None:
+    pid = os.fork()
+    if pid == 0:
+        take(jobs, told, end)
+    else:
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("end", "is_clean"), [("return", True), ("exit0", True), ("exit3", False), ("raise", False)])
+def test_a_plain_fork_of_a_child_is_judged_as_the_child_is(jobs: Jobs, method: str, end: str, is_clean: bool) -> None:
+    jobs.put("a")
+    told = procession.Queue[Any]()
+    with theirs(take_in_a_fork, jobs, told, end, method=method):
+        told.get()
+    domain().sweep()
+    now = jobs.statistics()
+    assert (len(now.left), now.items) == ((1, 0) if is_clean else (0, 1))
+
+
 def test_a_killed_plain_fork_hands_on(jobs: Jobs) -> None:
     jobs.put("a")
     pid = os.fork()
@@ -679,6 +699,16 @@ def test_an_immediate_shutdown_wakes_who_joins_when_nothing_is_in_hand(jobs: Job
     with thread(jobs.join) as joined:
         jobs.shutdown(immediate=True)
         assert joined.result()
+
+
+def test_after_an_immediate_shutdown_only_what_is_in_hand_can_be_done(jobs: Jobs) -> None:
+    jobs.put_many([1, 2, 3])
+    jobs.get()
+    jobs.shutdown(immediate=True)
+    jobs.task_done()
+    with pytest.raises(ValueError, match="too many times"):
+        jobs.task_done()
+    assert unfinished(jobs) == 0
 
 
 # ---- many at once

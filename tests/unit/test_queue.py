@@ -184,6 +184,24 @@ def test_put_many_out_of_time_tells_how_many_went_in() -> None:
     assert drain(queue) == [0, 1, 2]
 
 
+def test_get_many_without_memory_for_its_list_leaves_no_buffer(queue: procession.Queue[Any]) -> None:
+    fails: Any = pytest.importorskip("_testcapi")  # not everywhere
+    before = memory()["payloads"]
+    lost = 0
+    for nth in range(1, 200):
+        queue.put_many([bytes(20_000)] * 10)
+        try:
+            fails.set_nomemory(nth, nth + 1)
+            queue.get_many(10)
+        except MemoryError as error:
+            lost += not hasattr(error, "items")
+        finally:
+            fails.remove_mem_hooks()
+        drain(queue)
+        assert memory()["payloads"] == before, nth
+    assert lost
+
+
 def test_get_many_keeps_the_good_ones_beside_one_that_does_not_unpickle(queue: procession.Queue[Any]) -> None:
     queue.put_many([1, Breaks("there"), 2])
     with pytest.raises(ZeroDivisionError) as caught:
