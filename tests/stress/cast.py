@@ -59,10 +59,10 @@ class Cast:
         rng = self.rng
         high = rng.choice((30, 300, 3000))
         if self.options.queue != "procession":
-            cls = broken.QUEUES[self.options.queue]
+            wrong = broken.QUEUES[self.options.queue]
             bulky = BULKY if self.options.queue in broken.OF_ARRAYS else 0.0
-            leased = hasattr(cls, "task_done")
-            return QueueUnderTest(cls(), number, high, bulky, leased, leavers=leased)
+            leased = hasattr(wrong, "task_done")
+            return QueueUnderTest(wrong(), number, high, bulky, leased, leavers=leased)
         bulky = BULKY if rng.random() < 0.5 else 0.0
         under = QueueUnderTest(None, number, min(high, 30) if bulky else high, bulky)
         cls: Callable[..., Any] = procession.JoinableQueue if rng.random() < LEASED else procession.Queue
