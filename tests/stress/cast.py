@@ -60,7 +60,7 @@ class Cast:
         high = rng.choice((30, 300, 3000))
         if self.options.queue != "procession":
             wrong = broken.QUEUES[self.options.queue]
-            bulky = BULKY if self.options.queue in broken.OF_ARRAYS else 0.0
+            bulky = 6 * BULKY if self.options.queue in broken.OF_ARRAYS else 0.0
             leased = hasattr(wrong, "task_done")
             return QueueUnderTest(wrong(), number, high, bulky, leased, leavers=leased)
         bulky = BULKY if rng.random() < 0.5 else 0.0
