@@ -14,6 +14,7 @@ from tests.stress.seats import LockUnderTest, QueueUnderTest, Seat
 
 __all__ = ["Cast"]
 
+LEASED = 0.6  # of the queues
 BULKY = 0.08  # of the items of a queue that has large ones at all
 ENDING = 0.4  # of the consumers of a queue with leavers
 
@@ -42,7 +43,7 @@ class Cast:
         self.locks = [LockUnderTest(kind(), i, ledger.lock_cell(i)) for i, kind in enumerate(kinds)]
         self.circle: Any = None
         if options.queue == "procession" and carriers.can_carry() and rng.random() < 0.5:
-            self.circle = rng.choice(self._queue_types())()
+            self.circle = rng.choice((procession.Queue, procession.JoinableQueue))()
         self.carriers: list[int] = []
         self.seats = list(self._seats())
 
@@ -54,20 +55,17 @@ class Cast:
 
     # -- what they sit around
 
-    def _queue_types(self) -> list[Callable[..., Any]]:
-        return [procession.Queue, procession.JoinableQueue]
-
     def _queue(self, number: int) -> QueueUnderTest:
         rng = self.rng
         high = rng.choice((30, 300, 3000))
         if self.options.queue != "procession":
-            cls = broken.QUEUES[self.options.queue]
-            bulky = BULKY if self.options.queue in broken.OF_ARRAYS else 0.0
-            leased = hasattr(cls, "task_done")
-            return QueueUnderTest(cls(), number, high, bulky, leased, leavers=leased)
+            wrong = broken.QUEUES[self.options.queue]
+            bulky = 6 * BULKY if self.options.queue in broken.OF_ARRAYS else 0.0
+            leased = hasattr(wrong, "task_done")
+            return QueueUnderTest(wrong(), number, high, bulky, leased, leavers=leased)
         bulky = BULKY if rng.random() < 0.5 else 0.0
         under = QueueUnderTest(None, number, min(high, 30) if bulky else high, bulky)
-        cls = rng.choice(self._queue_types())
+        cls: Callable[..., Any] = procession.JoinableQueue if rng.random() < LEASED else procession.Queue
         under.leased = cls is not procession.Queue
         bounds: dict[str, int] = {}
         kind = rng.randrange(5)

@@ -19,7 +19,7 @@ from tests.stress.cast import Cast
 from tests.stress.count import count_leased, count_plain
 from tests.stress.killer import Killer
 from tests.stress.ledger import FAILED, Ledger, Line
-from tests.stress.looks import GUARDIAN, look_at, state_of
+from tests.stress.looks import GUARDIAN, CpuTimes, cpu_times, look_at, state_of
 from tests.stress.seats import STUCK, Seat, Stuck, Watched
 from tests.stress.tally import Tally
 
@@ -34,6 +34,13 @@ OF_KILLED = {"killed", "signalled", "out_of_memory", "finished"}
 
 
 # ---- a round -------------------------------------------------------------------------------
+
+
+def slowdown(before: list[tuple[int, CpuTimes]]) -> float:
+    """How many times longer everything takes, because those wait for a CPU: who sleeps may wait for one that does."""
+    used = [(now.ran - then.ran, now.ready - then.ready) for pid, then in before if (now := cpu_times(pid)).ran]
+    ran, ready = (sum(times) for times in zip(*used, strict=True)) if used else (0.0, 0.0)
+    return (ran + ready) / max(ran, 0.01) if ready > 0 else 1.0
 
 
 class Round:
@@ -194,6 +201,7 @@ class Round:
             seat.process.pid: (seat, self.line_of(seat).beats, 0.0) for seat in self.seats if seat.role != "joiner"
         }
         started = time.monotonic()
+        before = [(seat.process.pid, cpu_times(seat.process.pid)) for seat in self.seats]
         while waiting:
             self.pause(LOOK)
             for pid, (seat, beats, asleep) in list(waiting.items()):
@@ -201,8 +209,9 @@ class Round:
                     del waiting[pid]
                 elif state_of(pid) == "S":  # who runs, or would if he had a CPU, waits for nobody
                     waiting[pid] = seat, beats, asleep + LOOK
-            late = time.monotonic() - started > END
-            if stuck := {pid: seat for pid, (seat, _, asleep) in waiting.items() if late or asleep > STUCK}:
+            late = time.monotonic() - started > 2 * END
+            limit = STUCK * slowdown(before) if any(asleep > STUCK for _, _, asleep in waiting.values()) else STUCK
+            if stuck := {pid: seat for pid, (seat, _, asleep) in waiting.items() if late or asleep > limit}:
                 raise Stuck(", ".join(f"{seat.process.name} pid {pid}" for pid, seat in stuck.items()))
 
     def finish(self) -> None:

@@ -146,29 +146,32 @@ def test_line_of_a_child_that_was_never_forked_is_given_up() -> None:
     until(lambda: not [row for row in domain.slots() if row[-1] == "never"])
 
 
-def put_and_end(queue: Any, told: Any, go: Any) -> None:
-    queue.put(bytes(50_000))  # in a block that it answers for
+def take_and_end(queue: Any, told: Any, go: Any) -> None:
+    queue.get()  # and never task_done()
     told.put(None)
     go.get()
 
 
 def test_line_of_a_reaped_child_is_freed_though_somebody_held_a_lock_of_its_queue_then() -> None:
     domain = domains.current()
-    queue: Any = procession.Queue()
+    queue: Any = procession.JoinableQueue()
     told: Any = procession.Queue()
     go: Any = procession.Queue()
-    process = procession.Process(target=put_and_end, args=(queue, told, go), name="reaped", start_method="fork")
+    queue.put("held")
+    process = procession.Process(target=take_and_end, args=(queue, told, go), name="reaped", start_method="fork")
     process.start()
     told.get()
     with mmap.mmap(domain.fd, domain.size) as memory:
-        tail_lock = queue._handle[0] + 256  # core/ring.h
-        memory[tail_lock : tail_lock + 4] = threading.get_native_id().to_bytes(4, "little")  # as one who is stopped
+        head_lock = queue._handle[0] + 384  # core/ring.h; under it the sweep gives up the lease
+        memory[head_lock : head_lock + 4] = threading.get_native_id().to_bytes(4, "little")  # as one who is stopped
         go.put(None)
         process.join()
         assert [row for row in domain.slots() if row[-1] == "reaped"]
-        memory[tail_lock : tail_lock + 4] = bytes(4)
+        memory[head_lock : head_lock + 4] = bytes(4)
     domain.sweep()
     until(lambda: not [row for row in domain.slots() if row[-1] == "reaped"])
+    [left] = queue.statistics().left
+    assert (left.process, left.deliveries) == ("reaped", 1)
 
 
 PROGRAM = """

@@ -55,7 +55,7 @@ def test_nothing_is_lost_doubled_stuck_or_left(options: tuple[str, ...]) -> None
 def test_broken_queue_is_found_out(queue: str, fault: str) -> None:
     spare = ["--spare-consumers"] * (queue == "dropping")
     # Ends at the first fault.
-    result = torture("--kills", "240", "--seed", "1", "--no-trees", "--start-methods", "fork", "--queue", queue, *spare)
+    result = torture("--kills", "600", "--seed", "1", "--no-trees", "--start-methods", "fork", "--queue", queue, *spare)
     assert result.returncode == 1, result.stdout + result.stderr
     assert counted(result.stdout, fault) > 0, result.stdout + result.stderr
     assert "again: " in result.stdout

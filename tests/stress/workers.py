@@ -15,11 +15,13 @@ import procession
 from tests.stress.arrays import Kept
 from tests.stress.items import Broken, identify, make, make_with_lock
 from tests.stress.ledger import ASLEEP, AWAKE, ITEMS, OUTSIDE, Ledger, Line, LockCell
+from tests.stress.looks import look_at
 from tests.stress.pace import LOOK, NICENESS, nap
 
 __all__ = ["consume", "hold", "parent", "produce", "repaired"]
 
 DYING = 5.0  # seconds that a killed process may take to be gone for /proc
+EXITING = 4  # flag of a process, from before its locks come back (linux/sched.h, PF_EXITING)
 
 
 # ---- queues --------------------------------------------------------------------------------
@@ -111,15 +113,15 @@ def repaired(error: procession.OwnerDied) -> None:
 
 
 def is_dead(pid: int) -> bool:
-    """Is the process gone, or going? Its locks come back a moment before it is a zombie."""
+    """Is the process gone, or going? Its locks come back before it is a zombie, on a busy machine by seconds."""
     deadline = time.monotonic() + DYING
     while time.monotonic() < deadline:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
-                state = file.read().rpartition(b")")[2].split()[0]
+                state, *_, flags = file.read().rpartition(b")")[2].split()[:7]
         except OSError:
             return True
-        if state in b"ZX":
+        if state in b"ZX" or int(flags) & EXITING:
             return True
         time.sleep(LOOK)
     return False
@@ -130,7 +132,7 @@ def enter(cell: LockCell, lock: Any) -> None:
     before = cell.inside
     if before:
         if not is_dead(before):
-            raise Broken(f"{lock!r} let {os.getpid()} in while {before} is inside")
+            raise Broken(f"{lock!r} let {os.getpid()} in while {before} is inside ({look_at(before)})")
         if isinstance(lock, procession.Mutex) and not lock.owner_died:
             raise Broken(f"{lock!r} did not tell that {before} died inside")
         cell.right = cell.left
