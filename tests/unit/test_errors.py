@@ -16,6 +16,7 @@ from procession._base import errors
 
 BASES: dict[str, type[BaseException]] = {
     "DomainFull": MemoryError,
+    "ForkWarning": RuntimeWarning,
     "LayoutMismatch": RuntimeError,
     "NotOwner": RuntimeError,
     "NotRedeliverable": RuntimeError,

@@ -127,15 +127,26 @@ class Templates:
             self.serving = None
         template.close()
 
+    def _give_up_trial(self) -> None:
+        if self.trial is not None:
+            self.trial.template.close()
+            self.trial.close()
+            self.trial = None
+
+    def dismiss(self) -> None:
+        """End those that there are. The next start makes a new one."""
+        with self._asked():
+            self._give_up_trial()
+            if self.serving is not None:
+                self._drop(self.serving)
+
     def _alive(self, domain: _core.Domain) -> Template:
         """Return the serving template, a new one if there is none."""
         now = inherited()
         if self.serving is not None and not (self.serving.is_alive() and self.serving.inherited == now):
             self._drop(self.serving)
         if self.trial is not None and self.trial.template.inherited != now:
-            self.trial.template.close()
-            self.trial.close()
-            self.trial = None
+            self._give_up_trial()
         if self.serving is None:
             template = Template(domain)
             try:
