@@ -20,7 +20,7 @@ import procession
 from procession import shared_array
 from tests.helpers import METHODS, child, kill, memory, until
 
-OURS = ["fork", "spawn"]
+OURS = ["fork", "spawn", "forkserver"]
 
 
 @contextmanager
