@@ -159,6 +159,15 @@ release_locked(pn_child *child)
     free(child);
 }
 
+static void
+ring(void)
+{
+    uint64_t one = 1;
+    if (write(janitor.doorbell, &one, sizeof(one)) < 0) {
+        /* EAGAIN: it is ringing already */
+    }
+}
+
 /* Under the mutex: reap it if it has ended. The caller has a reference. */
 static void
 reap_locked(pn_child *child)
@@ -206,6 +215,11 @@ reap_locked(pn_child *child)
     unlist(child);
     child->domain->pins--;
     release_locked(child);
+    if (janitor.children == NULL && janitor.running) {
+        /* The janitor may be on its way to sleep on the pidfd that was closed here, and whose number is another
+         * file's by now: it would sleep until the next start. */
+        ring();
+    }
 }
 
 /* ---- the guardian ---------------------------------------------------------- */
@@ -317,15 +331,6 @@ close_doorbell(void)
     if (janitor.doorbell >= 0) {
         close(janitor.doorbell);
         janitor.doorbell = -1;
-    }
-}
-
-static void
-ring(void)
-{
-    uint64_t one = 1;
-    if (write(janitor.doorbell, &one, sizeof(one)) < 0) {
-        /* EAGAIN: it is ringing already */
     }
 }
 

@@ -210,6 +210,9 @@ lease_survive(world *world)
     bool asleep = false;
     /* As the janitor of a victim's parent does. */
     pn_sweep(world->domain);
+    if (world->owned && is_leased(world, 0)) {
+        pn_ring_task_done(&world->ring, true); /* the director's own, which no victim had ended */
+    }
     for (int i = 0; i < ACTORS; i++) {
         asleep |= is_worker(world, i) && cast[i].when == BEFORE;
     }

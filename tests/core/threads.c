@@ -88,6 +88,13 @@ receive(exchange *exchange, const pn_record *record)
     CHECK(atomic_fetch_add(&exchange->received[item_id(record)], 1) == 0);
 }
 
+/* Every second one is a queue with task_done(). */
+static bool
+is_leased(exchange *exchange)
+{
+    return exchange->ring.cell->leases.kept;
+}
+
 static void *
 consume(void *argument)
 {
@@ -103,6 +110,7 @@ consume(void *argument)
         for (uint64_t at = 0; at < sink.used;) {
             const pn_record *record = (const pn_record *)(sink.bytes + at);
             receive(exchange, record);
+            CHECK(!is_leased(exchange) || pn_ring_task_done(&exchange->ring, true) == PN_OK);
             at += pn_record_size(record);
         }
         if (sink.on_heap) {
@@ -120,7 +128,11 @@ make_exchange(uint32_t kind, uint64_t max_items, uint64_t max_bytes)
     uint64_t offset;
     uint32_t generation;
     exchange *made = calloc(1, sizeof(*made));
-    CHECK(pn_ring_new(domain, "ring", max_items, max_bytes, &offset, &generation) == PN_OK);
+    pn_status status =
+        kind % 2 == 0
+            ? pn_ring_new(domain, "ring", max_items, max_bytes, &offset, &generation)
+            : pn_ring_new_leased(domain, "jobs", max_items, max_bytes, 0, &offset, &generation);
+    CHECK(status == PN_OK);
     pn_ring_open(&made->ring, domain, offset);
     made->kind = kind;
     return made;
@@ -139,6 +151,11 @@ run_exchange(exchange *exchange)
     for (int i = 0; i < PRODUCERS; i++) {
         pthread_join(producers[i], NULL);
     }
+    pn_status joined = is_leased(exchange) ? PN_INTERRUPTED : PN_OK;
+    while (joined == PN_INTERRUPTED) {
+        joined = pn_ring_join(&exchange->ring, PN_FOREVER);
+    }
+    CHECK(joined == PN_OK);
     pn_ring_shut(&exchange->ring, false);
     for (int i = 0; i < CONSUMERS; i++) {
         pthread_join(consumers[i], NULL);
