@@ -420,7 +420,9 @@ def functions() -> set[str]:
         if isinstance(thing, types.BuiltinFunctionType):
             names.add(name)
         elif inspect.isclass(thing) and thing.__module__ == _core.__name__:
-            members = {member for member in vars(thing) if member not in {"__doc__", "__module__", "__new__"}}
+            # The last one is a cache of copyreg's, once an instance was pickled.
+            ignored = {"__doc__", "__module__", "__new__", "__slotnames__"}
+            members = {member for member in vars(thing) if member not in ignored}
             names |= {f"{name}.{member}" for member in members}
     return names
 

@@ -39,6 +39,11 @@ def same(one: Any, other: Any) -> bool:
     return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
 
 
+def native(array: Any) -> Any:
+    """In the machine's order of bytes: numpy's older form of pickles brings every array into it."""
+    return array.astype(array.dtype.newbyteorder("="))
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_copied_arrays_arrive_with_their_values(data: st.DataObject) -> None:
@@ -51,7 +56,10 @@ def test_copied_arrays_arrive_with_their_values(data: st.DataObject) -> None:
     expected = pickle.loads(pickle.dumps(view, 5))
     array.reshape(-1).view("u1")[:] = 0
     got = bare(queue.get())
-    assert same(got, expected)
+    if view.flags.forc:
+        assert same(got, expected)
+    else:  # such an array is copied first, and not in all numpy's versions by the same of its functions
+        assert same(native(got), native(expected))
     assert got.flags.fnc == expected.flags.fnc or not view.flags.forc
     assert got.flags.writeable
 

@@ -338,7 +338,8 @@ def test_dropped_queue_gives_its_memory_back() -> None:
     queue = procession.Queue[bytes]()
     queue.put_many([b"x" * 100_000] * 10)
     del queue
-    assert {**memory(), "committed": 0} == {**before, "committed": 0}
+    free = {"committed": 0, "warm": 0}  # free memory may stay ready for use
+    assert memory() | free == before | free
 
 
 def test_value_named_many_times_is_stored_once(queue: procession.Queue[list[bytes]]) -> None:

@@ -79,11 +79,12 @@ def shared_array(
         )
     if kind.itemsize == 0:
         kind = numpy.empty(1, kind).dtype  # "S" and "U" are one character then, as numpy.empty has it
-    dimensions = _dimensions(shape)
+    # Called for each item of a stream, so the common cases come first.
+    dimensions = (shape,) if type(shape) is int and shape >= 0 else _dimensions(shape)
     nbytes = math.prod(dimensions) * kind.itemsize
     # One byte at least; a size that no number of C can hold is refused as any other that is too large.
-    size = max(1, min(nbytes, LARGEST))
-    buffer = _core.Buffer(domains.current(), size, label("shared_array", name), shared=True)
+    size = nbytes if 0 < nbytes <= LARGEST else min(max(nbytes, 1), LARGEST)
+    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True)
     array = numpy.ndarray(dimensions, kind, buffer)
     if type(fill) is int and fill == 0:
         numpy.ndarray(nbytes, numpy.uint8, buffer).fill(0)
