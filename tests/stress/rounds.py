@@ -221,7 +221,7 @@ class Round:
             for under in self.queues:
                 under.queue.shutdown()
         self.ledger.finishing = True
-        self.wait_for({"producer", "holder", "carrier"})
+        self.wait_for({"producer", "holder", "carrier"}, refill=not abrupt)
         for under in self.queues:
             under.queue.shutdown()
         self.wait_for({"parent"})
@@ -243,13 +243,19 @@ class Round:
             self.wait_for(set())
         self.sum_up()
 
-    def wait_for(self, roles: set[str], seconds: float = END) -> None:
-        """Wait until those have ended; without roles: until all have who were killed or told to end."""
+    def wait_for(self, roles: set[str], seconds: float = END, *, refill: bool = False) -> None:
+        """Wait until those have ended; without roles: until all have who were killed or told to end.
+
+        `refill`: where a consumer leaves by itself, another sits down, or a producer may wait for room for ever.
+        """
         began = moved = time.monotonic()
         progress = -1
         while any(seat.process is not None and seat.role in roles for seat in self.seats) or (
             not roles and self.killer.leaving
         ):
+            for seat in self.seats if refill else ():
+                if seat.process is None and seat.role == "consumer":
+                    self.take_seat(seat)
             self.pause(0.002)
             now = time.monotonic()
             if (made := self.progress()) != progress:  # on a busy machine the rest of a batch may take minutes
