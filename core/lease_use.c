@@ -363,7 +363,10 @@ pn_ring_join(pn_ring *ring, int64_t deadline)
         int result = pn_futex_wait_any(watches, 3, until);
         int error = result < 0 ? errno : 0;
         if (atomic_load(&leases->zeros) != zeros) {
-            return PN_OK; /* as in the standard library, whatever was put after it */
+            /* As in the standard library, whatever was put after it. Whoever made it so may have been
+             * killed before its wake, and the kernel wakes only one. */
+            pn_futex_wake(&leases->done, INT_MAX);
+            return PN_OK;
         }
         if (atomic_load(shut) != was_shut) {
             pn_futex_wake(shut, INT_MAX); /* [shut] as of a leader: the kernel wakes only one */
