@@ -40,7 +40,7 @@ pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name
     case PN_FULL:
         return pn_raise_named("queue", "Full", "%s '%s' had no room in time", what, name);
     case PN_SHUT_DOWN:
-        return ours("ShutDown", "%s '%s' was shut down: nothing more comes or goes", what, name);
+        return ours("ShutDown", "%s '%s' was shut down: nothing more can be put", what, name);
     case PN_STALE:
         return ours("StaleHandle",
                     "the %s of this handle has been freed: nobody held it any more. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -29,7 +30,7 @@ def test_warning_comes_once_and_names_the_threads(names: list[str]) -> None:
     warnings = [line for line in result.stderr.splitlines() if "Warning: " in line]
     assert len(warnings) == bool(names)
     assert all(f"'{name}'" in warnings[0] for name in names)
-    assert all("ForkWarning: Process 'mine' is forked" in line for line in warnings)
+    assert all("ForkWarning: Process 'mine' was forked" in line for line in warnings)
     assert "janitor" not in result.stderr  # who is there, too, by the second start
     assert result.stdout == "finished finished finished\n"
 
@@ -63,7 +64,7 @@ import os; os._exit(0)
 
 def test_thread_of_a_library_is_named_as_the_kernel_calls_it() -> None:
     result = run(NATIVE.replace("print(process.outcome)", "print(process.outcome, flush=True)"), "-W", "default")
-    assert "'openblas-7' (not Python's, thread " in result.stderr
+    assert "'openblas-7' (of a C library, thread " in result.stderr
     assert result.stdout == "finished\n"
 
 
@@ -97,3 +98,21 @@ def test_other_methods_warn_of_nothing(method: str) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="before 3.12 os.fork() warns of nothing")
 def test_python_s_own_warning_is_not_added() -> None:
     assert "DeprecationWarning" not in run(THREADS.format(names=["reader"]), "-W", "default").stderr
+
+
+def test_threads_that_a_library_ends_before_a_fork_are_no_reason() -> None:
+    pytest.importorskip("numpy")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("OpenBLAS starts no thread on one CPU")
+    program = """
+import os
+os.environ.pop("OPENBLAS_NUM_THREADS", None), os.environ.pop("OMP_NUM_THREADS", None)
+import numpy, procession
+numpy.ones((300, 300)) @ numpy.ones((300, 300))
+process = procession.Process(target=int, start_method="fork")
+process.start()
+process.join()
+print(process.outcome)
+"""
+    result = run(program, "-W", "default")
+    assert (result.stdout, result.stderr) == ("finished\n", "")

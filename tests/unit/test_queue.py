@@ -413,7 +413,7 @@ def test_join_thread_has_nothing_to_wait_for(queue: procession.Queue[int]) -> No
 def test_shut_down_queue_gives_what_it_has_and_takes_nothing(any_queue: Any) -> None:
     any_queue.put(1)
     any_queue.shutdown()
-    with pytest.raises(procession.ShutDown, match="'jobs' was shut down: nothing more comes or goes"):
+    with pytest.raises(procession.ShutDown, match="'jobs' was shut down: nothing more can be put"):
         any_queue.put(2)
     assert any_queue.get() == 1
     with pytest.raises(procession.ShutDown):

@@ -4,7 +4,7 @@ import itertools
 import operator
 from collections import defaultdict
 
-__all__ = ["label", "size"]
+__all__ = ["integer", "label", "size"]
 
 LARGEST = (1 << 63) - 1
 
@@ -20,12 +20,17 @@ def label(kind: str, name: object) -> str:
     return name
 
 
-def size(value: object, what: str) -> int:
-    """A limit: 0 (unbounded) or more."""
+def integer(value: object, what: str) -> int:
+    """An integer of any size."""
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
+
+
+def size(value: object, what: str) -> int:
+    """A limit: 0 (unbounded) or more."""
+    number = integer(value, what)
     if not 0 <= number <= LARGEST:
         raise ValueError(f"{what} must be 0 (unbounded) or more, and below 2**63, not {number}")
     return number

@@ -11,7 +11,7 @@ between its work and its ``task_done()``. ``get_item()`` tells the id and the nu
 from typing import Generic, NamedTuple, TypeVar
 
 from procession import _core
-from procession._base.arguments import label, size
+from procession._base.arguments import integer, label, size
 from procession._base.errors import NotRedeliverable
 from procession._base.statistics import Left, QueueStatistics
 from procession._channels.queue import Queue
@@ -75,7 +75,7 @@ class JoinableQueue(Queue[T], _core.LeasedRing):
         max_deliveries: int | None = None,
         name: str | None = None,
     ) -> None:
-        most = 0 if max_deliveries is None else size(max_deliveries, "max_deliveries")
+        most = 0 if max_deliveries is None else integer(max_deliveries, "max_deliveries")
         if max_deliveries is not None and not 1 <= most < MOST:
             raise ValueError(f"max_deliveries must be from 1 to {MOST - 1}, or None, not {most}")
         _core.LeasedRing.__init__(

@@ -19,12 +19,16 @@ def warn_of_threads(name: str, stacklevel: int) -> None:
     global _warned
     if _core.other_threads() <= 0 or _warned == os.getpid():
         return
-    threads = foreign_threads()
+    _core.pause_janitor()  # a new one has no name for a moment
+    try:
+        threads = foreign_threads()
+    finally:
+        _core.resume_janitor()
     if not threads:
         return  # they have ended meanwhile
     _warned = os.getpid()
     text = (
-        f"Process {name!r} is forked from a process (pid {_warned}) with other threads: {', '.join(threads)}. A lock that one of "
+        f"Process {name!r} was forked from a process (pid {_warned}) with other threads: {', '.join(threads)}. A lock that one of "
         "them holds just now, of Python, of the C library or of any other, stays locked in the child. Use "
         "start_method='forkserver' or 'spawn'."
     )
@@ -49,5 +53,5 @@ def foreign_threads() -> list[str]:
         if tid in python:
             names.append(repr(python[tid]))
         elif native != JANITOR:
-            names.append(f"{native!r} (not Python's, thread {tid})")
+            names.append(f"{native!r} (of a C library, thread {tid})")
     return names

@@ -21,9 +21,10 @@ class ForkPopen(Popen):
         parent = os.getpid()
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
-        warn_of_threads(process.name, stacklevel=6)
         if _core.fork_child(self, self.domain, *self.procession_slot) == 0:
             self._run(process, parent, tied)
+        # Afterwards, as CPython does: a library that ends its threads before a fork (OpenBLAS, so numpy) has none now.
+        warn_of_threads(process.name, stacklevel=6)
 
     def _run(self, process: Any, parent: int, tied: bool) -> None:
         code = 1
