@@ -164,6 +164,25 @@ def test_death_of_the_guardian_is_no_broken_pipe() -> None:
     assert (result.stdout, result.stderr, result.returncode) == ("finished\nfinished finished\n", "", 0)
 
 
+RESERVED = """
+import os, procession
+from procession._memory.domain import domains
+process = procession.Process(target=int, start_method="fork")
+process.start()
+process.join()
+while not domains.current().guardian()[0]:
+    pass
+print(domains.current().guardian()[0], flush=True)
+domains.current().reserve_slot("", 8)  # as for a child that multiprocessing is about to start
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_guardian_does_not_wait_for_a_child_that_nobody_can_start_any_more() -> None:
+    guardian = int(run(RESERVED).stdout)
+    until(lambda: is_gone(guardian), "the guardian is gone")  # it was a minute, three times what until() waits
+
+
 def test_guardian_ends_with_the_program() -> None:
     with program(family()) as root:
         numbers(root, 4)

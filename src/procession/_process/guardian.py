@@ -110,6 +110,8 @@ class Guardian:
         self.scans: dict[Key, float] = {}  # key of a killed process -> how often its mark is still looked for
         self.mine = domain.uuid.hex().encode()
         self.inode = b"%d" % os.fstat(domain.fd).st_ino
+        self.given_up: set[Key] = set()  # lines that nobody could begin at the last look
+        self.next_search = 0.0
 
     def run(self) -> None:
         """Watch until nobody is left."""
@@ -170,7 +172,44 @@ class Guardian:
                 self.domain.release_slot(*key)
         if orphaned:
             self.domain.sweep()  # which knows when nobody can begin any more there
+            self.give_up_unbegun(rows)
         return unclear or orphaned or bool(self.scans)
+
+    def give_up_unbegun(self, rows: dict[Key, Line]) -> None:
+        """Free lines for children of the standard library that a dead parent has not come to start.
+
+        Such a child may be slow to take its line, so nobody gives that up for a minute; but it needs our memory for
+        that. Two looks, since a descriptor on its way through a socket is nobody's.
+        """
+        if time.monotonic() < self.next_search:
+            return
+        self.next_search = time.monotonic() + TICK
+        if self.somebody_has_memory():
+            self.given_up.clear()
+            return
+        lines = {
+            key
+            for key, line in rows.items()
+            if line.state != DEAD and line.pid == 0 and line.flags & FOREIGN and line.parent not in self.lines
+        }
+        for key in lines & self.given_up:
+            self.domain.release_slot(*key)
+        self.given_up = lines
+
+    def somebody_has_memory(self) -> bool:
+        """Has any process but the guardian and its deputy a descriptor of the domain?"""
+        ours = {str(os.getpid()), str(self.deputy.pid if self.deputy else 0)}
+        wanted = os.fstat(self.domain.fd)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            if pid in ours:
+                continue
+            try:
+                for fd in os.listdir(f"/proc/{pid}/fd"):
+                    if os.path.samestat(os.stat(f"/proc/{pid}/fd/{fd}"), wanted):
+                        return True
+            except OSError:
+                continue  # it is gone, or not ours to look into
+        return False
 
     def meet(self, line: Line) -> bool:
         """Hold on to a process by a pidfd; False if it is dead already."""
