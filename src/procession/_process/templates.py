@@ -95,7 +95,7 @@ class Templates:
                     self._tend()
                     return rest
                 self._take_note(template, error)
-        raise ChildProcessError(errno.ECHILD, "the template of this process ended twice while it was to start a child")
+        raise CannotMake  # two have ended meanwhile: whoever kills them does not keep this process from starting children
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
