@@ -241,7 +241,6 @@ def get_nowait(bench: Bench) -> None:
 BUFFER_PROTOCOL: dict[str, Callable[[Bench], object]] = (
     {
         "Buffer.__buffer__": lambda bench: bytes(memoryview(bench.buffer)[5:9]),
-        "Buffer.__release_buffer__": lambda bench: memoryview(bench.buffer).release(),
     }
     if sys.version_info >= (3, 12)
     else {}

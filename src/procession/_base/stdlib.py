@@ -1,10 +1,11 @@
 """The private corners of ``multiprocessing`` that pickling touches, each with its reason."""
 
+import functools
 import multiprocessing as _multiprocessing
 import sys
 from collections.abc import Callable
 from multiprocessing import context as _context
-from multiprocessing import util as _util
+from multiprocessing import process as _process
 from multiprocessing.reduction import DupFd as DupFd  # a descriptor for a child being spawned
 from multiprocessing.reduction import ForkingPickler as ForkingPickler  # knows connections, sockets, tensors
 from typing import Any
@@ -14,11 +15,10 @@ __all__ = [
     "ForkingPickler",
     "carries_descriptor",
     "descriptors_sent",
-    "in_each_child",
     "is_child",
     "own_reducers",
     "spawning_popen",
-    "when_child_ends",
+    "tell_exit_codes",
 ]
 
 # Who is being spawned just now: an object of ours may be an argument of anybody's Process,
@@ -48,14 +48,21 @@ def carries_descriptor(pickler: ForkingPickler) -> bool:
     return any(isinstance(seen, sent) for _, seen in pickler.memo.copy().values())
 
 
-# How a child says that it ends well, whoever started it: what ``multiprocessing`` runs in it first and last.
+def tell_exit_codes(told: Callable[[int], None]) -> None:
+    """Call `told` in every child of ``multiprocessing`` at its end, with its exit code.
 
-in_each_child: Callable[[object, Callable[[object], None]], None] = _util.register_after_fork
+    No finalizer learns it: from 3.13 on they run when ``run()`` is forgotten. So what all children run, whatever started
+    them, and what their own plain forks return through, is wrapped.
+    """
+    bootstrap = _process.BaseProcess._bootstrap  # type: ignore[attr-defined]
 
+    @functools.wraps(bootstrap)
+    def telling(self: Any, *args: Any, **kwargs: Any) -> int:
+        code: int = bootstrap(self, *args, **kwargs)
+        told(code)
+        return code
 
-def when_child_ends(callback: Callable[[], None]) -> None:
-    """Call it after all other finalizers of this child; the exception that ended ``run()`` is ``sys.exc_info()`` then."""
-    _util.Finalize(None, callback, exitpriority=-1000)
+    _process.BaseProcess._bootstrap = telling  # type: ignore[attr-defined]
 
 
 def is_child() -> bool:

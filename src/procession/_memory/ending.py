@@ -6,7 +6,6 @@ a program's own forks, the root. A process that says nothing has ended badly.
 """
 
 import atexit
-import os
 import sys
 
 from procession._base import stdlib
@@ -15,25 +14,9 @@ from procession._memory.domain import domains
 __all__ = ["watch_end"]
 
 
-class _Watch:
-    """Kept alive here: ``multiprocessing`` calls what was registered for it as long as it lives."""
-
-
-_watch = _Watch()
-
-
 def _say(is_clean: bool) -> None:
     for domain in domains.all():
         domain.judge(is_clean)
-
-
-def _at_end_of_child() -> None:
-    error = sys.exc_info()[1]
-    _say(error is None or (isinstance(error, SystemExit) and error.code in {None, 0}))
-
-
-def _in_child(_: object) -> None:
-    stdlib.when_child_ends(_at_end_of_child)
 
 
 def _at_exit() -> None:
@@ -42,17 +25,7 @@ def _at_exit() -> None:
         _say(getattr(sys, "last_value", None) is None)
 
 
-def _in_fork() -> None:
-    # A plain fork of such a child ends through the same code of multiprocessing, which passes over the finalizers that
-    # another pid registered. In a child that multiprocessing forks just now this one is cleared, and the hook comes.
-    if stdlib.is_child():
-        stdlib.when_child_ends(_at_end_of_child)
-
-
 def watch_end() -> None:
     """See to it that the end of this process, and of its children, is judged."""
-    stdlib.in_each_child(_watch, _in_child)
-    if stdlib.is_child():  # one that multiprocessing spawned runs no such hook
-        _in_child(None)
-    os.register_at_fork(after_in_child=_in_fork)
+    stdlib.tell_exit_codes(lambda code: _say(code == 0))
     atexit.register(_at_exit)

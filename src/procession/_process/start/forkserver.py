@@ -34,8 +34,8 @@ class ForkserverPopen(SpawnPopen):
         flags = IS_TIED * (self.settings.orphan == "kill") | HAS_TRACKER * (tracker is not None)
         fds = (*streams, *([] if tracker is None else [tracker]), *self._passed)
         order = Order(sum(1 << fd for fd in streams), flags, *_core.dispositions(), fds)
-        with ExitStack() as files:
-            rest = templates.make(self, order, data.getbuffer(), files)
+        with ExitStack() as files, data.getbuffer() as body:
+            rest = templates.make(self, order, body, files)
             if rest is not None:
                 write_all(*rest)
 
