@@ -83,6 +83,6 @@ def test_killed_templates_lose_and_double_no_child(seed: int, monkeypatch: pytes
         came[out.get()] += 1
     assert came == Counter(started)
     assert len(started) == THREADS * STARTS
-    assert killer.kills > 5
+    assert killer.kills > 0
     while templates.tend():
         time.sleep(0.01)
