@@ -204,11 +204,15 @@ class Guardian:
             if pid in ours:
                 continue
             try:
-                for fd in os.listdir(f"/proc/{pid}/fd"):
-                    if os.path.samestat(os.stat(f"/proc/{pid}/fd/{fd}"), wanted):
-                        return True
+                fds = os.listdir(f"/proc/{pid}/fd")
             except OSError:
                 continue  # it is gone, or not ours to look into
+            for fd in fds:
+                try:
+                    if os.path.samestat(os.stat(f"/proc/{pid}/fd/{fd}"), wanted):
+                        return True
+                except OSError:
+                    continue  # it was closed meanwhile; the others may be what we look for
         return False
 
     def meet(self, line: Line) -> bool:
