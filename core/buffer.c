@@ -54,9 +54,16 @@ pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offse
     return status;
 }
 
-void
-pn_buffer_discard(pn_domain *domain, uint64_t offset)
+bool
+pn_buffer_names_block(pn_domain *domain, uint64_t offset, uint64_t block)
 {
+    return atomic_load(&pn_buffer_at(domain, offset)->block) == block;
+}
+
+void
+pn_buffer_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named)
+{
+    (void)named;
     pn_buffer_cell *cell = pn_buffer_at(domain, offset);
     uint64_t block = atomic_load(&cell->block);
     if (block == 0) {

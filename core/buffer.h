@@ -8,7 +8,7 @@
 #ifndef PN_BUFFER_H
 #define PN_BUFFER_H
 
-#include "object.h"
+#include "collect.h"
 
 enum {
     PN_BUFFER_READONLY = 1, /* nobody is given a writable view */
@@ -26,7 +26,8 @@ typedef struct {
 pn_status pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
                         uint32_t *generation);
 /* Free its block, if it has one. Under header.lock. */
-void pn_buffer_discard(pn_domain *domain, uint64_t offset);
+void pn_buffer_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named);
+bool pn_buffer_names_block(pn_domain *domain, uint64_t offset, uint64_t block);
 
 static inline pn_buffer_cell *
 pn_buffer_at(const pn_domain *domain, uint64_t offset)

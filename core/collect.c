@@ -5,19 +5,12 @@
 
 #include <stdlib.h>
 
-#include "buffer.h"
+#include "kind.h"
 #include "ring.h"
 
 typedef enum { IN_USE, LOOK, UNUSED } verdict;
 
 enum { NOTHING, WANTED, UNDER_WAY }; /* header.uncollected */
-
-static bool
-is_robust_lock(const pn_object *object)
-{
-    uint32_t type = atomic_load(&object->type);
-    return type == PN_OBJECT_MUTEX || type == PN_OBJECT_RLOCK;
-}
 
 static bool
 has_holder(const pn_object *object)
@@ -45,7 +38,7 @@ judge(pn_object *object)
     }
     /* A ring may have been put into itself: nobody will ever take that. */
     bool looks = (atomic_load(&object->flags) & PN_OBJECT_SCAN) ||
-                 atomic_load(&object->type) == PN_OBJECT_RING;
+                 pn_kind_of(object)->may_name_itself;
     return looks ? LOOK : IN_USE; /* who takes the record comes after us */
 }
 
@@ -75,11 +68,9 @@ free_object(pn_domain *domain, uint64_t offset, pn_collect_list *next)
     if (!pn_slab_uses(domain, object->slab, offset, &index)) {
         return;
     }
-    uint32_t type = atomic_load(&object->type);
-    if (type == PN_OBJECT_RING) {
-        pn_ring_discard(domain, offset, next);
-    } else if (type == PN_OBJECT_BUFFER) {
-        pn_buffer_discard(domain, offset);
+    const pn_kind *kind = pn_kind_of(object);
+    if (kind->discard != NULL) {
+        kind->discard(domain, offset, next);
     }
     atomic_fetch_add(&object->generation, 1);
     atomic_store(&object->type, PN_OBJECT_FREE);
@@ -94,7 +85,7 @@ may_be_freed(pn_domain *domain, uint64_t offset)
     uint32_t index;
     return pn_slab_uses(domain, object->slab, offset, &index) &&
            /* the cell is linked into the list of a thread that lives */
-           !(is_robust_lock(object) &&
+           !(pn_kind_of(object)->is_robust_lock &&
              (atomic_load(&((pn_lock_cell *)object)->lock.word) & PN_OWNER));
 }
 

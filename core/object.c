@@ -5,16 +5,11 @@
 
 #include <string.h>
 
-#include "buffer.h"
 #include "collect.h"
 #include "held.h"
-#include "ring.h"
+#include "kind.h"
 #include "slots.h"
 #include "sweep.h"
-
-_Static_assert(sizeof(pn_lock_cell) <= 512 && sizeof(pn_buffer_cell) <= 512,
-               "locks and buffers fit the small cell");
-_Static_assert(sizeof(pn_ring_cell) <= 2048, "a ring fits the large cell");
 
 /* ---- what this process holds ------------------------------------------- */
 
@@ -55,13 +50,6 @@ count_up(pn_domain *domain, uint64_t offset)
     pthread_mutex_unlock(&domain->mutex);
 }
 
-static bool
-is_robust_lock(pn_object *object)
-{
-    uint32_t type = atomic_load(&object->type);
-    return type == PN_OBJECT_MUTEX || type == PN_OBJECT_RLOCK;
-}
-
 /* True if that was the last reference of this process. */
 static bool
 count_down(pn_domain *domain, uint64_t offset)
@@ -73,7 +61,7 @@ count_down(pn_domain *domain, uint64_t offset)
         is_last = true;
         pn_held_remove(domain, held);
         pn_object *object = pn_at(domain, offset);
-        if (is_robust_lock(object) && pn_lock_mine(&((pn_lock_cell *)object)->lock)) {
+        if (pn_kind_of(object)->is_robust_lock && pn_lock_mine(&((pn_lock_cell *)object)->lock)) {
             /* Nobody can release it any more: as if its owner had died. Before the bit
              * goes: after it another thread may make something else of the cell. */
             pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
@@ -151,8 +139,8 @@ pn_object_new_locked(pn_domain *domain, pn_object_type type, const char *name, u
 {
     uint64_t slab_offset;
     uint32_t index;
-    pn_block_kind kind = type == PN_OBJECT_RING ? PN_BLOCK_SLAB_LARGE : PN_BLOCK_SLAB_SMALL;
-    pn_status status = pn_slab_find(domain, kind, &slab_offset, &index);
+    pn_block_kind cells = pn_slab_kind_for(pn_kind_of_type(type)->size);
+    pn_status status = pn_slab_find(domain, cells, &slab_offset, &index);
     if (status != PN_OK) {
         return status;
     }
@@ -213,11 +201,8 @@ pn_object_names_block(pn_domain *domain, uint64_t offset, uint64_t block)
     if (offset == 0 || !pn_object_valid(domain, offset)) {
         return false;
     }
-    uint32_t type = atomic_load(&((pn_object *)pn_at(domain, offset))->type);
-    if (type == PN_OBJECT_RING) {
-        return pn_ring_names_block(domain, offset, block);
-    }
-    return type == PN_OBJECT_BUFFER && atomic_load(&pn_buffer_at(domain, offset)->block) == block;
+    const pn_kind *kind = pn_kind_of(pn_at(domain, offset));
+    return kind->names_block != NULL && kind->names_block(domain, offset, block);
 }
 
 pn_status

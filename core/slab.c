@@ -7,8 +7,11 @@
 
 #include "object.h"
 
-#define SMALL_CELL 512u
-#define LARGE_CELL 2048u
+pn_block_kind
+pn_slab_kind_for(size_t size)
+{
+    return size <= PN_SMALL_CELL ? PN_BLOCK_SLAB_SMALL : PN_BLOCK_SLAB_LARGE;
+}
 
 static uint32_t
 place_of(pn_block_kind kind)
@@ -51,7 +54,7 @@ new_slab(pn_domain *domain, pn_block_kind kind, uint64_t *at)
     }
     pn_slab *slab = pn_at(domain, *at);
     memset(slab, 0, PN_SLAB_PAGES * PN_PAGE);
-    slab->cell_size = kind == PN_BLOCK_SLAB_SMALL ? SMALL_CELL : LARGE_CELL;
+    slab->cell_size = kind == PN_BLOCK_SLAB_SMALL ? PN_SMALL_CELL : PN_LARGE_CELL;
     slab->cells = PN_SLAB_PAGES * PN_PAGE / slab->cell_size - 1;
     pn_block *entry = pn_block_at(domain, *at);
     uint64_t state = atomic_load(&entry->state);
@@ -102,7 +105,7 @@ pn_slab_give_back(pn_domain *domain, uint64_t at, uint32_t index)
 {
     pn_slab *slab = pn_at(domain, at);
     atomic_fetch_and(&slab->used[index / 64], ~(UINT64_C(1) << index % 64)); /* COMMIT */
-    domain->header->slab_hint[slab->cell_size == LARGE_CELL] = at;
+    domain->header->slab_hint[slab->cell_size == PN_LARGE_CELL] = at;
 }
 
 bool
@@ -118,7 +121,7 @@ bool
 pn_slab_may_have(pn_domain *domain, uint64_t cell)
 {
     pn_header *header = domain->header;
-    return cell % SMALL_CELL == 0 && cell >= header->heap_offset &&
+    return cell % PN_SMALL_CELL == 0 && cell >= header->heap_offset &&
            cell < header->heap_offset + header->top * PN_PAGE;
 }
 

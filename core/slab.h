@@ -11,6 +11,8 @@
 #include "heap.h"
 
 #define PN_SLAB_PAGES 16u
+#define PN_SMALL_CELL 512u
+#define PN_LARGE_CELL 2048u
 
 typedef struct {
     pn_word64 used[2];
@@ -25,6 +27,8 @@ pn_slab_cell(uint64_t slab, const pn_slab *head, uint32_t index)
     return slab + (uint64_t)head->cell_size * (index + 1);
 }
 
+/* The kind whose cells are large enough. */
+pn_block_kind pn_slab_kind_for(size_t size);
 /* A free cell in a slab of `kind`, where it stands and its number. */
 pn_status pn_slab_find(pn_domain *domain, pn_block_kind kind, uint64_t *slab, uint32_t *index);
 /* The two commits of a cell. */

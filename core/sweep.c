@@ -4,7 +4,7 @@
 #include "sweep.h"
 
 #include "collect.h"
-#include "lease.h"
+#include "kind.h"
 #include "slots.h"
 
 #define SWEEP_EVERY_NS 1000000000LL
@@ -42,9 +42,6 @@ sweep_objects(pn_domain *domain, pn_block_kind kind, uint32_t slot)
     for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
          at = pn_slab_next_cell(domain, kind, at)) {
         pn_object *object = pn_at(domain, at);
-        if (atomic_load(&object->type) == PN_OBJECT_LOCK) {
-            pn_ledger_bury(&((pn_lock_cell *)object)->lock, slot);
-        }
         uint64_t bit = UINT64_C(1) << slot % 64;
         if (atomic_load(&object->holders[slot / 64]) & bit) { /* most are not its */
             atomic_fetch_and(&object->holders[slot / 64], ~bit);
@@ -53,16 +50,16 @@ sweep_objects(pn_domain *domain, pn_block_kind kind, uint32_t slot)
     }
 }
 
-/* What a dead process had taken and not done, of every queue. False: something could not be
- * handed on just now. */
+/* What a dead process had of every object. False: something could not be given back just now. */
 static bool
-sweep_leases(pn_domain *domain, uint32_t slot, bool awaited)
+bury(pn_domain *domain, pn_block_kind kind, uint32_t slot, bool awaited)
 {
     uint32_t generation = atomic_load(&domain->slots[slot].generation);
     bool complete = true;
-    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, 0); at != 0;
-         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, at)) {
-        complete &= pn_lease_sweep(domain, at, slot, generation, awaited);
+    for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
+         at = pn_slab_next_cell(domain, kind, at)) {
+        const pn_kind *of = pn_kind_of(pn_at(domain, at));
+        complete &= of->bury == NULL || of->bury(domain, at, slot, generation, awaited);
     }
     return complete;
 }
@@ -108,7 +105,8 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
     sweep_waits(domain, index);
     sweep_objects(domain, PN_BLOCK_SLAB_SMALL, index);
     sweep_objects(domain, PN_BLOCK_SLAB_LARGE, index);
-    bool complete = sweep_leases(domain, index, fate == AWAITED);
+    bool complete = bury(domain, PN_BLOCK_SLAB_SMALL, index, fate == AWAITED);
+    complete &= bury(domain, PN_BLOCK_SLAB_LARGE, index, fate == AWAITED);
     sweep_blocks(domain, owner, fate != AWAITED);
     if (fate == AWAITED || !complete) {
         return false; /* stays DEAD, with its report; the next sweep tries again */

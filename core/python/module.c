@@ -119,6 +119,11 @@ module_exec(PyObject *module)
         add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0) {
         return -1;
     }
+    state->kinds[PN_OBJECT_RING] = state->ring_type;
+    state->kinds[PN_OBJECT_MUTEX] = state->mutex_type;
+    state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;
+    state->kinds[PN_OBJECT_LOCK] = state->lock_type;
+    state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
     return 0;
 }
 

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
+    PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;         /* dumps(obj, domain): serialize.py */
     PyObject *loads;         /* loads(memoryview, buffers=None) -> obj */
     PyObject *buffers_name;  /* ("buffers",) */

@@ -50,12 +50,7 @@ pn_shared_dealloc(SharedObject *self)
 static bool
 type_fits(pn_state *state, PyTypeObject *type, uint32_t kind)
 {
-    PyTypeObject *wanted = kind == PN_OBJECT_RING     ? state->ring_type
-                           : kind == PN_OBJECT_MUTEX  ? state->mutex_type
-                           : kind == PN_OBJECT_RLOCK  ? state->rlock_type
-                           : kind == PN_OBJECT_LOCK   ? state->lock_type
-                           : kind == PN_OBJECT_BUFFER ? state->buffer_type
-                                                      : NULL;
+    PyTypeObject *wanted = kind < PN_OBJECT_TYPES ? state->kinds[kind] : NULL;
     return wanted != NULL && PyType_IsSubtype(type, wanted);
 }
 
