@@ -37,8 +37,8 @@ judge(pn_object *object)
         return UNUSED;
     }
     /* A ring may have been put into itself: nobody will ever take that. */
-    bool looks = (atomic_load(&object->flags) & PN_OBJECT_SCAN) ||
-                 pn_kind_of(object)->may_name_itself;
+    bool looks =
+        (atomic_load(&object->flags) & PN_OBJECT_SCAN) || pn_kind_of(object)->may_name_itself;
     return looks ? LOOK : IN_USE; /* who takes the record comes after us */
 }
 

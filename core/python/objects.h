@@ -35,10 +35,10 @@ typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
-    PyObject *dumps;         /* dumps(obj, domain): serialize.py */
-    PyObject *loads;         /* loads(memoryview, buffers=None) -> obj */
-    PyObject *buffers_name;  /* ("buffers",) */
-    PyObject *teach;         /* called once, when the first shared Buffer is here */
+    PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
+    PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
+    PyObject *buffers_name;               /* ("buffers",) */
+    PyObject *teach;                      /* called once, when the first shared Buffer is here */
     PyObject *reducers;      /* type -> function: what multiprocessing's pickler was told */
     PyObject *array_reducer; /* what teach() registered there for arrays; None: not ours alone */
     pn_registry registry;
