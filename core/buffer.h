@@ -25,8 +25,9 @@ typedef struct {
 /* Make one of `bytes` bytes, whatever stands in them; this process holds it. */
 pn_status pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
                         uint32_t *generation);
-/* Free its block, if it has one. Under header.lock. */
+/* Free its block, if it has one; its bytes name nothing. Under header.lock. */
 void pn_buffer_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named);
+/* Is that its block? Under header.lock. */
 bool pn_buffer_names_block(pn_domain *domain, uint64_t offset, uint64_t block);
 
 static inline pn_buffer_cell *

@@ -58,7 +58,7 @@ print(time.perf_counter() - begin)
 
 
 def fork_and_wait(count: int) -> Sample:
-    """What the kernel takes for a child that does nothing, of a process with those modules: no forkserver is quicker."""
+    """What a child that does nothing takes, of a process with those modules: in either forkserver's time it is a part."""
     program = [sys.executable, "-c", BARE, str(count)]
     seconds = float(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
     return Sample(seconds, seconds / count * 1e3)
