@@ -5,14 +5,10 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 
+#include "patience.h"
 #include "slots.h"
 #include "sweep.h"
-
-#define WAIT_PAUSES 20
-#define WAIT_YIELDS 10
-#define WAIT_PROBE 8 /* where pausing was in vain, every 8th wait tries it again */
 
 static pn_word *
 low_half(pn_word64 *word)
@@ -61,8 +57,9 @@ attempt(sleep_side *side, int64_t deadline)
 }
 
 static bool
-may_go(sleep_side *side)
+may_go(void *context)
 {
+    sleep_side *side = context;
     pn_ring_cell *cell = side->ring->cell;
     if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0) {
         return true;
@@ -73,32 +70,6 @@ may_go(sleep_side *side)
                atomic_load_explicit(&cell->leases.orphans, memory_order_acquire) != 0;
     }
     return pn_ring_within_limits(cell, side->batch);
-}
-
-/* A wake costs 5 to 65 us: look for a moment before sleeping. Pausing is the fastest
- * while the other side runs on another CPU; where it shares ours, only giving the CPU away
- * helps. Which it is shows by what helped before. */
-static bool
-look_again(sleep_side *side)
-{
-    pn_word *in_vain = &side->ring->pauses_in_vain;
-    uint32_t before = atomic_load_explicit(in_vain, memory_order_relaxed);
-    bool pausing = pn_platform.cpus > 1 && before % WAIT_PROBE == 0;
-    for (int i = 0; pausing && i < WAIT_PAUSES; i++) {
-        if (may_go(side)) {
-            atomic_store_explicit(in_vain, 0, memory_order_relaxed);
-            return true;
-        }
-        pn_cpu_relax();
-    }
-    atomic_store_explicit(in_vain, before + 1, memory_order_relaxed);
-    for (int i = 0; i < WAIT_YIELDS; i++) {
-        if (may_go(side)) {
-            return true;
-        }
-        sched_yield();
-    }
-    return false;
 }
 
 /* One sleep of the leader. */
@@ -170,7 +141,7 @@ wait_side(sleep_side *side, int64_t deadline)
     if (status != side->wanting) {
         return status;
     }
-    if (look_again(side)) {
+    if (pn_look_again(&side->ring->pauses_in_vain, may_go, side)) {
         status = attempt(side, deadline);
         if (status != side->wanting) {
             return status;
