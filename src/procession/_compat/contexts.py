@@ -1,0 +1,128 @@
+"""``get_context()``, and the names of ``multiprocessing`` that are functions.
+
+A context of ours *is* a ``multiprocessing.context.BaseContext``, so whatever takes one takes it. Which start method is
+the default is written down in one place for both libraries: a program that sets it here is obeyed there.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from procession._channels import joinable, queue
+from procession._compat import stdlib
+from procession._compat.cpus import cpu_count
+from procession._compat.processes import ForkProcess, ForkServerProcess, SpawnProcess
+from procession._process.process import Process
+from procession._sync import locks
+
+__all__ = ["Context", "DefaultContext", "default"]
+
+
+class Context(stdlib.BaseContext):
+    """Where a program gets its objects from; ``Process`` starts children by the context's own method.
+
+    Objects do not depend on the context that made them: all may be used with processes of any start method.
+    """
+
+    # ---- the table: what is ours ---------------------------------------------------------------
+
+    Lock = locks.Lock  # type: ignore[assignment]
+    RLock = locks.RLock  # type: ignore[assignment]
+    Queue = queue.Queue  # type: ignore[assignment]
+    JoinableQueue = joinable.JoinableQueue  # type: ignore[assignment]
+    SimpleQueue = queue.SimpleQueue  # type: ignore[assignment]
+
+    # ---- what is more than a class -------------------------------------------------------------
+
+    def cpu_count(self) -> int:
+        """Return the number of CPUs that this process can keep busy: affinity and control groups count."""
+        return cpu_count()
+
+    def Pool(  # noqa: N802
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+    ) -> Any:
+        """Return a pool: the standard library's class, with processes and queues of ours."""
+        from procession.pool import Pool  # noqa: PLC0415 - few programs need it, and it imports much
+
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+
+    def Manager(self) -> Any:  # noqa: N802
+        """Return a manager whose server runs: the standard library's class, with a process of ours."""
+        from procession.managers import SyncManager  # noqa: PLC0415 - few programs need it, and it imports much
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
+
+    def get_context(self, method: str | None = None) -> "Context":  # type: ignore[override]
+        """Return the context of a start method; None: this one. ValueError for another word."""
+        return self if method is None else concrete(method)
+
+
+class ForkContext(Context):
+    """The context of "fork"."""
+
+    _name = "fork"
+    Process = ForkProcess
+
+
+class SpawnContext(Context):
+    """The context of "spawn"."""
+
+    _name = "spawn"
+    Process = SpawnProcess
+
+
+class ForkServerContext(Context):
+    """The context of "forkserver"."""
+
+    _name = "forkserver"
+    Process = ForkServerProcess
+
+
+CONCRETE: dict[str, Context] = {
+    "fork": ForkContext(),
+    "spawn": SpawnContext(),
+    "forkserver": ForkServerContext(),
+}
+
+
+def concrete(method: str) -> Context:
+    """Return the one context of that start method."""
+    try:
+        return CONCRETE[method]
+    except (KeyError, TypeError):
+        raise ValueError(f"cannot find context for {method!r}: it must be one of {', '.join(CONCRETE)}") from None
+
+
+class DefaultContext(Context):
+    """The context that a program has without choosing one: what ``procession.X`` and ``get_context()`` stand for."""
+
+    Process = Process
+
+    def get_context(self, method: str | None = None) -> Context:  # type: ignore[override]
+        """Return the context of a start method; None: of the default one, which stands firm from then on."""
+        return concrete(self.get_start_method() or "" if method is None else method)
+
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
+        """Choose the default for this program and ``multiprocessing`` alike; RuntimeError if it stands firm already.
+
+        `force`: change it all the same; with None it is open again.
+        """
+        if method is not None:
+            concrete(method)
+        stdlib.default_context.set_start_method(method, force)
+
+    def get_start_method(self, allow_none: bool = False) -> str | None:
+        """Return the default, which stands firm from then on; with `allow_none`: None if it is still open."""
+        return stdlib.default_context.get_start_method(allow_none)
+
+    def get_all_start_methods(self) -> list[str]:
+        """Return the start methods that there are; the first is the default."""
+        return list(CONCRETE)
+
+
+default = DefaultContext()
