@@ -17,6 +17,9 @@ from procession._sync import locks
 __all__ = ["Context", "DefaultContext", "default"]
 
 
+BORROWED = {"Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore", "Value", "Array"}
+
+
 class Context(stdlib.BaseContext):
     """Where a program gets its objects from; ``Process`` starts children by the context's own method.
 
@@ -30,6 +33,14 @@ class Context(stdlib.BaseContext):
     Queue = queue.Queue  # type: ignore[assignment]
     JoinableQueue = joinable.JoinableQueue  # type: ignore[assignment]
     SimpleQueue = queue.SimpleQueue  # type: ignore[assignment]
+
+    # ---- borrowed until ours are there: theirs, over a context of theirs, since they look into each other ---------
+
+    def __getattribute__(self, name: str) -> Any:
+        """Take what is borrowed from the standard library's context of the same start method."""
+        if name in BORROWED:
+            return lambda *args, **kwargs: getattr(stdlib.their_contexts[self.get_start_method()], name)(*args, **kwargs)
+        return super().__getattribute__(name)
 
     # ---- what is more than a class -------------------------------------------------------------
 

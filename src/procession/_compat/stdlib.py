@@ -2,7 +2,7 @@
 
 from multiprocessing import context
 
-__all__ = ["BaseContext", "concrete_contexts", "default_context"]
+__all__ = ["BaseContext", "concrete_contexts", "default_context", "their_contexts"]
 
 # Ours are of that class, so that concurrent.futures, joblib and torch take them.
 BaseContext = context.BaseContext
@@ -12,3 +12,5 @@ default_context: context.DefaultContext = context._default_context
 
 # Where it, and what others have bound of it, looks for the context of a start method.
 concrete_contexts: dict[str, context.BaseContext] = context._concrete_contexts  # type: ignore[attr-defined]
+
+their_contexts = dict(concrete_contexts)  # as they were before install()
