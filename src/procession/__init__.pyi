@@ -1,0 +1,52 @@
+# The public names, for type checkers. When the program runs, __init__.py imports each when it is first asked for.
+from procession._base import errors as errors
+from procession._base.errors import DomainFull as DomainFull
+from procession._base.errors import ForkWarning as ForkWarning
+from procession._base.errors import LayoutMismatch as LayoutMismatch
+from procession._base.errors import NotOwner as NotOwner
+from procession._base.errors import NotRedeliverable as NotRedeliverable
+from procession._base.errors import NotShared as NotShared
+from procession._base.errors import OwnerDied as OwnerDied
+from procession._base.errors import OwnerDiedWarning as OwnerDiedWarning
+from procession._base.errors import RemoteError as RemoteError
+from procession._base.errors import RemoteTraceback as RemoteTraceback
+from procession._base.errors import ShutDown as ShutDown
+from procession._base.errors import StaleHandle as StaleHandle
+from procession._base.platform import doctor as doctor
+from procession._channels.joinable import JoinableQueue as JoinableQueue
+from procession._channels.queue import Queue as Queue
+from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._process.outcome import Outcome as Outcome
+from procession._process.process import Process as Process
+from procession._shared.array import shared_array as shared_array
+from procession._sync.locks import Lock as Lock
+from procession._sync.locks import Mutex as Mutex
+from procession._sync.locks import RLock as RLock
+
+__version__: str
+
+__all__ = [
+    "DomainFull",
+    "ForkWarning",
+    "JoinableQueue",
+    "LayoutMismatch",
+    "Lock",
+    "Mutex",
+    "NotOwner",
+    "NotRedeliverable",
+    "NotShared",
+    "Outcome",
+    "OwnerDied",
+    "OwnerDiedWarning",
+    "Process",
+    "Queue",
+    "RLock",
+    "RemoteError",
+    "RemoteTraceback",
+    "ShutDown",
+    "SimpleQueue",
+    "StaleHandle",
+    "doctor",
+    "errors",
+    "shared_array",
+]
