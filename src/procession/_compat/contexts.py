@@ -7,12 +7,11 @@ the default is written down in one place for both libraries: a program that sets
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from procession._channels import joinable, queue
 from procession._compat import stdlib
 from procession._compat.cpus import cpu_count
+from procession._compat.lazy import Lazy
 from procession._compat.processes import ForkProcess, ForkServerProcess, SpawnProcess
 from procession._process.process import Process
-from procession._sync import locks
 
 __all__ = ["Context", "DefaultContext", "default"]
 
@@ -28,11 +27,11 @@ class Context(stdlib.BaseContext):
 
     # ---- the table: what is ours ---------------------------------------------------------------
 
-    Lock = locks.Lock  # type: ignore[assignment]
-    RLock = locks.RLock  # type: ignore[assignment]
-    Queue = queue.Queue  # type: ignore[assignment]
-    JoinableQueue = joinable.JoinableQueue  # type: ignore[assignment]
-    SimpleQueue = queue.SimpleQueue  # type: ignore[assignment]
+    JoinableQueue = Lazy("procession._channels.joinable")  # type: ignore[assignment]
+    Lock = Lazy("procession._sync.locks")  # type: ignore[assignment]
+    Queue = Lazy("procession._channels.queue")  # type: ignore[assignment]
+    RLock = Lazy("procession._sync.locks")  # type: ignore[assignment]
+    SimpleQueue = Lazy("procession._channels.queue")  # type: ignore[assignment]
 
     # ---- borrowed until ours are there: theirs, over a context of theirs, since they look into each other ---------
 

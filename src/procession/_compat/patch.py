@@ -72,8 +72,20 @@ def _replace_contexts() -> None:
 
 def _replace_names() -> None:
     package: Any = sys.modules[STANDARD]
-    for name in package.__all__:
-        setattr(package, name, getattr(default, name))
+    ours = set(package.__all__)
+    usual = vars(package).get("__getattr__")
+    for name in ours:
+        vars(package).pop(name, None)
+
+    def __getattr__(name: str) -> Any:  # noqa: N807 - as PEP 562 has it: each is imported when it is asked for
+        if name in ours:
+            return vars(package).setdefault(name, getattr(default, name))
+        if usual is not None:
+            return usual(name)
+        raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+
+    package.__getattr__ = __getattr__
+    package.__dir__ = lambda: sorted({*vars(package), *ours})
 
 
 def _replace_in(module: ModuleType) -> None:
