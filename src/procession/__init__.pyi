@@ -2,7 +2,7 @@
 from multiprocessing.context import AuthenticationError as AuthenticationError
 from multiprocessing.context import BufferTooShort as BufferTooShort
 from multiprocessing.context import ProcessError as ProcessError
-from multiprocessing.context import TimeoutError as TimeoutError
+from multiprocessing.context import TimeoutError as TimeoutError  # noqa: A004 - its name there
 from multiprocessing.process import active_children as active_children
 from multiprocessing.process import current_process as current_process
 from multiprocessing.process import parent_process as parent_process

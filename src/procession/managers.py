@@ -1,7 +1,7 @@
 """Managers, as ``multiprocessing.managers`` names them: the standard library's classes, with a server process of ours."""
 
 from multiprocessing import managers as _managers
-from multiprocessing.managers import ArrayProxy as ArrayProxy
+from multiprocessing.managers import ArrayProxy as ArrayProxy  # type: ignore[attr-defined]
 from multiprocessing.managers import BaseProxy as BaseProxy
 from multiprocessing.managers import DictProxy as DictProxy
 from multiprocessing.managers import ListProxy as ListProxy

@@ -2,7 +2,7 @@
 
 from queue import Empty as Empty
 from queue import Full as Full
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -19,3 +19,9 @@ else:
     JoinableQueue = stand_in(joinable.JoinableQueue, theirs.JoinableQueue, base=theirs.JoinableQueue)
     Queue = stand_in(queue.Queue, theirs.Queue, base=theirs.Queue)
     SimpleQueue = stand_in(queue.SimpleQueue, theirs.SimpleQueue, base=theirs.SimpleQueue)
+
+
+def their_simple_queue(context: Any) -> Any:
+    """Return a simple queue of the standard library, with locks of ours: what its Pool needs."""
+    kind: Any = SimpleQueue
+    return kind._theirs(ctx=context)

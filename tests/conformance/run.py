@@ -14,7 +14,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from exclusions import EXCLUSIONS, names_for
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.conformance.exclusions import EXCLUSIONS, names_for
 
 HERE = Path(__file__).resolve().parent
 METHODS = ["fork", "spawn", "forkserver"]
@@ -31,7 +33,9 @@ def run(method: str, *, control: bool, patterns: list[str], exclude: list[str]) 
     for name in exclude:
         command += ["--exclude", name]
     summary: dict[str, Any] = {"method": method, "broken": {"(the suite)": "it did not come to its end"}, "ran": 0}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         assert process.stdout is not None
         watchdog = None
         for line in process.stdout:
@@ -54,7 +58,9 @@ def main() -> int:
     parser.add_argument("methods", nargs="*", metavar="fork | spawn | forkserver", default=METHODS)
     parser.add_argument("-k", action="append", default=[], metavar="PATTERN", help="only tests with this in their name")
     parser.add_argument("--control", action="store_true", help="the standard library itself, nothing left out")
-    parser.add_argument("--excluded", action="store_true", help="only what is left out: it must fail, or need not be so")
+    parser.add_argument(
+        "--excluded", action="store_true", help="only what is left out: it must fail, or need not be so"
+    )
     given = parser.parse_args()
     summaries = []
     for method in given.methods:
@@ -79,7 +85,9 @@ def main() -> int:
             print(*(f"    needs not be left out: {name}" for name in needless), sep="\n")
             bad = bool(needless)
     if not given.control:
-        print(f"python {sys.version.split()[0]}; why something is left out: tests/conformance/exclusions.py ({len(EXCLUSIONS)})")
+        print(
+            f"python {sys.version.split()[0]}; why something is left out: tests/conformance/exclusions.py ({len(EXCLUSIONS)})"
+        )
     return int(bad)
 
 

@@ -9,14 +9,14 @@ Prints a line for each test, and at the end one line of JSON for ``run.py``.
 import argparse
 import importlib.util
 import json
-import os
 import sys
 import tempfile
-import test
 import time
 import unittest
 from collections.abc import Iterator
 from pathlib import Path
+
+import test  # type: ignore[import-not-found, unused-ignore]
 
 HERE = Path(__file__).resolve().parent
 
@@ -48,17 +48,16 @@ def tests(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
 
 def short(item: unittest.TestCase) -> str:
     """Return the name of a test without its module: `WithProcessesTestQueue.test_put`."""
-    return ".".join(item.id().rsplit(".", 2)[-2:])
+    return ".".join(item.id().partition(" (")[0].rsplit(".", 2)[-2:])
 
 
-class Result(unittest.TextTestResult):
-    """As usual, and on the way what failed, by name."""
-
-    def broken(self) -> dict[str, str]:
-        """Return the tests that did not pass: name -> the last line that it said."""
-        unhappy = [*self.failures, *self.errors]
-        names = {short(item) if isinstance(item, unittest.TestCase) else str(item): text for item, text in unhappy}
-        return {name.partition(" (")[0]: text.strip().splitlines()[-1] for name, text in names.items()}
+def broken(result: unittest.TestResult) -> dict[str, str]:
+    """Return the tests that did not pass: name -> the last line that it said."""
+    names: dict[str, str] = {}
+    for item, text in [*result.failures, *result.errors]:
+        inner: unittest.TestCase = getattr(item, "test_case", item)  # of a subtest
+        names[short(inner)] = text.strip().splitlines()[-1]
+    return names
 
 
 def main() -> int:
@@ -81,16 +80,16 @@ def main() -> int:
             stand_in.write_text(INTERPRETER.format(python=sys.executable, path=path))
             stand_in.chmod(0o700)
             sys.executable = str(stand_in)
-        runner = unittest.TextTestRunner(verbosity=2, resultclass=Result)
+        runner = unittest.TextTestRunner(verbosity=2)
         begin = time.monotonic()
         result = runner.run(unittest.TestSuite(item for item in chosen if short(item) not in given.exclude))
     summary = {
         "method": given.method,
         "patched": patched,
         "ran": result.testsRun,
-        "skipped": sorted({short(item) for item, _ in result.skipped if isinstance(item, unittest.TestCase)}),
+        "skipped": sorted({short(item) for item, _ in result.skipped}),
         "left_out": left_out,
-        "broken": result.broken(),
+        "broken": broken(result),
         "seconds": round(time.monotonic() - begin, 1),
     }
     print("CONFORMANCE", json.dumps(summary), flush=True)

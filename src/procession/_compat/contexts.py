@@ -5,21 +5,23 @@ the default is written down in one place for both libraries: a program that sets
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from procession._compat import stdlib
 from procession._compat.cpus import cpu_count
-from procession._compat.lazy import Lazy
+from procession._compat.lazy import borrowed, lazy
 from procession._compat.processes import ForkProcess, ForkServerProcess, SpawnProcess
 from procession._process.process import Process
+
+if TYPE_CHECKING:
+    from procession._channels import joinable, queue
+    from procession._sync import locks
 
 __all__ = ["Context", "DefaultContext", "default"]
 
 
-BORROWED = {"Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore", "Value", "Array"}
-
-
-class Context(stdlib.BaseContext):
+class Context(BaseContext):
     """Where a program gets its objects from; ``Process`` starts children by the context's own method.
 
     Objects do not depend on the context that made them: all may be used with processes of any start method.
@@ -27,19 +29,21 @@ class Context(stdlib.BaseContext):
 
     # ---- the table: what is ours ---------------------------------------------------------------
 
-    JoinableQueue = Lazy("procession._channels.joinable")  # type: ignore[assignment]
-    Lock = Lazy("procession._sync.locks")  # type: ignore[assignment]
-    Queue = Lazy("procession._channels.queue")  # type: ignore[assignment]
-    RLock = Lazy("procession._sync.locks")  # type: ignore[assignment]
-    SimpleQueue = Lazy("procession._channels.queue")  # type: ignore[assignment]
+    JoinableQueue: "type[joinable.JoinableQueue[Any]]" = lazy("procession._channels.joinable")  # type: ignore[assignment]
+    Lock: "type[locks.Lock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
+    Queue: "type[queue.Queue[Any]]" = lazy("procession._channels.queue")  # type: ignore[assignment]
+    RLock: "type[locks.RLock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
+    SimpleQueue: "type[queue.SimpleQueue[Any]]" = lazy("procession._channels.queue")  # type: ignore[assignment]
 
-    # ---- borrowed until ours are there: theirs, over a context of theirs, since they look into each other ---------
+    # ---- the table: what is borrowed of theirs ---------------------------------------------------
 
-    def __getattribute__(self, name: str) -> Any:
-        """Take what is borrowed from the standard library's context of the same start method."""
-        if name in BORROWED:
-            return lambda *args, **kwargs: getattr(stdlib.their_contexts[self.get_start_method()], name)(*args, **kwargs)
-        return super().__getattribute__(name)
+    Array: Any = borrowed()
+    Barrier: Any = borrowed()
+    BoundedSemaphore: Any = borrowed()
+    Condition: Any = borrowed()
+    Event: Any = borrowed()
+    Semaphore: Any = borrowed()
+    Value: Any = borrowed()
 
     # ---- what is more than a class -------------------------------------------------------------
 
@@ -115,7 +119,7 @@ class DefaultContext(Context):
 
     def get_context(self, method: str | None = None) -> Context:  # type: ignore[override]
         """Return the context of a start method; None: of the default one, which stands firm from then on."""
-        return concrete(self.get_start_method() or "" if method is None else method)
+        return concrete(self.get_start_method() if method is None else method)
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Choose the default for this program and ``multiprocessing`` alike; RuntimeError if it stands firm already.
@@ -126,13 +130,17 @@ class DefaultContext(Context):
             concrete(method)
         stdlib.default_context.set_start_method(method, force)
 
+    @overload
+    def get_start_method(self, allow_none: Literal[False] = False) -> str: ...
+    @overload
+    def get_start_method(self, allow_none: bool) -> str | None: ...
     def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the default, which stands firm from then on; with `allow_none`: None if it is still open."""
         return stdlib.default_context.get_start_method(allow_none)
 
     def get_all_start_methods(self) -> list[str]:
         """Return the start methods that there are; the first is the default."""
-        return list(CONCRETE)
+        return list(stdlib.default_context.get_all_start_methods())
 
 
 default = DefaultContext()

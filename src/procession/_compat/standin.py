@@ -43,11 +43,12 @@ def stand_in(ours: type, theirs: type, *, base: type | None = None) -> Any:
         "_ours": ours,
         "_theirs": theirs,
     }
+    made: Any = ours
     if base is None:
         base = ours
 
         def __init__(self: Any, *args: Any, ctx: object = None, **kwargs: Any) -> None:  # noqa: ARG001, N807
-            ours.__init__(self, *args, **kwargs)
+            made.__init__(self, *args, **kwargs)
 
         members["__init__"] = __init__
     return _StandIn(theirs.__name__, (base,), members)

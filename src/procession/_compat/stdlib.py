@@ -2,10 +2,7 @@
 
 from multiprocessing import context
 
-__all__ = ["BaseContext", "concrete_contexts", "default_context", "their_contexts"]
-
-# Ours are of that class, so that concurrent.futures, joblib and torch take them.
-BaseContext = context.BaseContext
+__all__ = ["concrete_contexts", "default_context", "their_contexts"]
 
 # Keeps the program's choice of a start method, for both libraries.
 default_context: context.DefaultContext = context._default_context
