@@ -32,6 +32,11 @@ from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
+from procession._shared.atomic import Atomic as Atomic
+from procession._shared.value import Array as Array
+from procession._shared.value import RawArray as RawArray
+from procession._shared.value import RawValue as RawValue
+from procession._shared.value import Value as Value
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -39,6 +44,8 @@ from procession._sync.locks import RLock as RLock
 __version__ = "0.1.0"
 
 __all__ = [
+    "Array",
+    "Atomic",
     "DomainFull",
     "ForkWarning",
     "JoinableQueue",
@@ -54,11 +61,14 @@ __all__ = [
     "Process",
     "Queue",
     "RLock",
+    "RawArray",
+    "RawValue",
     "RemoteError",
     "RemoteTraceback",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
+    "Value",
     "doctor",
     "errors",
     "shared_array",
