@@ -3,6 +3,7 @@
 #endif
 #include "kind.h"
 
+#include "atomic.h"
 #include "buffer.h"
 #include "ring.h"
 
@@ -25,8 +26,10 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_RLOCK] = {.size = sizeof(pn_lock_cell), .is_robust_lock = true},
     [PN_OBJECT_LOCK] = {.size = sizeof(pn_lock_cell), .bury = bury_lock},
     [PN_OBJECT_BUFFER] = {.size = sizeof(pn_buffer_cell),
+                          .bury = pn_buffer_bury,
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
+    [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -57,6 +57,8 @@ _HOMES = {
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
     "procession._shared.array": ("shared_array",),
+    "procession._shared.atomic": ("Atomic",),
+    "procession._shared.value": ("Array", "RawArray", "RawValue", "Value"),
     "procession._sync.locks": ("Lock", "Mutex", "RLock"),
 }
 # Public modules, named as those of multiprocessing are; the names that they share with it are ours or listed as borrowed.

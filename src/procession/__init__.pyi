@@ -43,6 +43,11 @@ from procession._compat.patch import install as install
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
+from procession._shared.atomic import Atomic as Atomic
+from procession._shared.value import Array as Array
+from procession._shared.value import RawArray as RawArray
+from procession._shared.value import RawValue as RawValue
+from procession._shared.value import Value as Value
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -50,6 +55,8 @@ from procession._sync.locks import RLock as RLock
 __version__: str
 
 __all__ = [
+    "Array",
+    "Atomic",
     "AuthenticationError",
     "BufferTooShort",
     "DomainFull",
@@ -71,12 +78,15 @@ __all__ = [
     "ProcessError",
     "Queue",
     "RLock",
+    "RawArray",
+    "RawValue",
     "RemoteError",
     "RemoteTraceback",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
     "TimeoutError",
+    "Value",
     "active_children",
     "allow_connection_pickling",
     "cpu_count",

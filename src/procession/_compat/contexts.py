@@ -29,21 +29,23 @@ class Context(BaseContext):
 
     # ---- the table: what is ours ---------------------------------------------------------------
 
+    Array: Any = lazy("procession._shared.value")
     JoinableQueue: "type[joinable.JoinableQueue[Any]]" = lazy("procession._channels.joinable")  # type: ignore[assignment]
     Lock: "type[locks.Lock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
     Queue: "type[queue.Queue[Any]]" = lazy("procession._channels.queue")  # type: ignore[assignment]
     RLock: "type[locks.RLock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
+    RawArray: Any = lazy("procession._shared.value")
+    RawValue: Any = lazy("procession._shared.value")
     SimpleQueue: "type[queue.SimpleQueue[Any]]" = lazy("procession._channels.queue")  # type: ignore[assignment]
+    Value: Any = lazy("procession._shared.value")
 
     # ---- the table: what is borrowed of theirs ---------------------------------------------------
 
-    Array: Any = borrowed()
     Barrier: Any = borrowed()
     BoundedSemaphore: Any = borrowed()
     Condition: Any = borrowed()
     Event: Any = borrowed()
     Semaphore: Any = borrowed()
-    Value: Any = borrowed()
 
     # ---- what is more than a class -------------------------------------------------------------
 
