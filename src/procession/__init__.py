@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 # Where the public names live; __init__.pyi has them one by one. Each is imported when it is first asked for: a child that
 # spawn starts needs few of them, and importing all of them would take it as long as starting its interpreter.
 _HOMES = {
+    "multiprocessing": ("SUBDEBUG", "SUBWARNING"),
     "multiprocessing.context": ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError"),
     "multiprocessing.process": ("active_children", "current_process", "parent_process"),
     "procession._base.errors": (

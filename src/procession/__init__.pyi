@@ -1,4 +1,6 @@
 # The public names, for type checkers. When the program runs, __init__.py imports each when it is first asked for.
+from multiprocessing import SUBDEBUG as SUBDEBUG
+from multiprocessing import SUBWARNING as SUBWARNING
 from multiprocessing.context import AuthenticationError as AuthenticationError
 from multiprocessing.context import BufferTooShort as BufferTooShort
 from multiprocessing.context import ProcessError as ProcessError
@@ -82,6 +84,8 @@ __all__ = [
     "RawValue",
     "RemoteError",
     "RemoteTraceback",
+    "SUBDEBUG",
+    "SUBWARNING",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",

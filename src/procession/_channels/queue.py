@@ -11,7 +11,7 @@ process is killed before it was done, that item is gone with it, at most what on
 from typing import Any, Generic, TypeVar
 
 from procession import _core
-from procession._base.arguments import label, size
+from procession._base.arguments import bound, label, size
 from procession._base.statistics import QueueStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
@@ -70,7 +70,7 @@ class _BaseQueue(_core.Ring, Generic[T]):
 class Queue(_BaseQueue[T]):
     """The drop-in for ``multiprocessing.Queue``.
 
-    `maxsize`: at most so many items wait (0: unbounded; what exceeds the ring goes into more
+    `maxsize`: at most so many items wait (0 or less: unbounded; what exceeds the ring goes into more
     memory of the domain, up to its cap, then DomainFull). `max_bytes`: at most so many bytes
     wait, as stored; one larger item may travel alone. `name`: a label, shown everywhere.
 
@@ -87,7 +87,7 @@ class Queue(_BaseQueue[T]):
         super().__init__(
             domains.current(),
             label("Queue", name),
-            size(maxsize, "maxsize"),
+            bound(maxsize, "maxsize"),
             size(0 if max_bytes is None else max_bytes, "max_bytes"),
         )
 
