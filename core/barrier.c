@@ -189,8 +189,7 @@ get_in_line(pn_barrier *barrier, bool has_action, pn_party *party)
     if (before >= parties) {
         return PN_BUSY;
     }
-    party->line =
-        pn_waiters_take(barrier->domain, &cell->waiters, round_of(state), before);
+    party->line = pn_waiters_take(barrier->domain, &cell->waiters, round_of(state), before);
     if (party->line == NULL) {
         return PN_NO_MEMORY;
     }
@@ -318,8 +317,7 @@ wait_for_end(awaited *wanted, int64_t deadline)
     pn_wait *wait = pn_wait_begin(barrier->domain, barrier->offset, PN_WAIT_BARRIER);
     pn_pending_wake(self, flags_of(barrier)); /* a wake that we ate before we died is passed on */
     pn_status status = sleep_until(wanted, deadline);
-    if (status == PN_OK &&
-        atomic_load(&barrier->cell->announced) != state_of(barrier)) {
+    if (status == PN_OK && atomic_load(&barrier->cell->announced) != state_of(barrier)) {
         pn_futex_wake(flags_of(barrier), INT_MAX); /* whoever ended the round may be dead */
     }
     pn_pending_clear(self);
@@ -438,8 +436,8 @@ pn_barrier_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t gene
     (void)awaited;
     pn_barrier barrier = {.pauses_in_vain = 0};
     pn_barrier_open(&barrier, domain, offset);
-    pn_status status = pn_lock_wait(&barrier.cell->lock, pn_now() + PN_BURIAL_NS,
-                                    pn_slot_owner_alive, domain);
+    pn_status status =
+        pn_lock_wait(&barrier.cell->lock, pn_now() + PN_BURIAL_NS, pn_slot_owner_alive, domain);
     if (entered(&barrier, status) != PN_OK) {
         return false; /* its holder is stopped, or slow: the next sweep asks again */
     }

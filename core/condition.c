@@ -76,7 +76,8 @@ serve(pn_condition *condition, pn_waiter *first, uint64_t served)
         pn_pending_wake(self, &first->word);
     }
     if (atomic_load_explicit(&cell->served, memory_order_relaxed) < served) {
-        atomic_exchange(&cell->served, served); /* COMMIT, and the fence before the look at the words */
+        atomic_exchange(&cell->served,
+                        served); /* COMMIT, and the fence before the look at the words */
         pn_fence_after_exchange();
     }
     wake_notified(condition, self, served);
@@ -127,8 +128,8 @@ entered(pn_condition *condition, pn_status status)
 static pn_status
 enter(pn_condition *condition)
 {
-    return entered(condition, pn_lock_enter(&condition->cell->lock, pn_slot_owner_alive,
-                                            condition->domain));
+    return entered(condition,
+                   pn_lock_enter(&condition->cell->lock, pn_slot_owner_alive, condition->domain));
 }
 
 static void
@@ -345,8 +346,8 @@ pn_condition_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t ge
     (void)awaited;
     pn_condition condition = {.pauses_in_vain = 0};
     pn_condition_open(&condition, domain, offset);
-    pn_status status = pn_lock_wait(&condition.cell->lock, pn_now() + PN_BURIAL_NS,
-                                    pn_slot_owner_alive, domain);
+    pn_status status =
+        pn_lock_wait(&condition.cell->lock, pn_now() + PN_BURIAL_NS, pn_slot_owner_alive, domain);
     if (entered(&condition, status) != PN_OK) {
         return false; /* its holder is stopped, or slow: the next sweep asks again */
     }

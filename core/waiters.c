@@ -49,7 +49,8 @@ pn_waiter_is_dead(pn_domain *domain, pn_waiter *line)
     }
     uint32_t slot = (uint32_t)(owner >> 32) - 1, generation = (uint32_t)owner;
     if (slot >= PN_SLOTS) {
-        return kill((pid_t)generation, 0) != 0 && errno == ESRCH; /* kill(2) takes any thread's id */
+        return kill((pid_t)generation, 0) != 0 &&
+               errno == ESRCH; /* kill(2) takes any thread's id */
     }
     return atomic_load(&domain->slots[slot].generation) != generation ||
            !pn_slot_alive(domain, slot);

@@ -81,9 +81,8 @@ raise_broken(pn_barrier *barrier, const pn_party *party)
 {
     PyObject *reason = reason_for(barrier, party->end, party->pid);
     if (reason != NULL) {
-        const char *remedy = party->end == PN_BARRIER_RESET
-                                 ? "the barrier can be used again"
-                                 : "it stays broken until reset()";
+        const char *remedy = party->end == PN_BARRIER_RESET ? "the barrier can be used again"
+                                                            : "it stays broken until reset()";
         pn_raise_named("threading", "BrokenBarrierError", "Barrier '%s': %U; %s",
                        ((pn_object *)barrier->cell)->name, reason, remedy);
         Py_DECREF(reason);
@@ -165,9 +164,8 @@ barrier_wait(BarrierObject *self, PyObject *args)
     return status == PN_OK ? PyLong_FromUnsignedLong(party.index) : raise_for(self, status);
 }
 
-PyDoc_STRVAR(reset_doc,
-             "reset($self)\n--\n\n"
-             "Make it usable again. Who waits at it now gets BrokenBarrierError.");
+PyDoc_STRVAR(reset_doc, "reset($self)\n--\n\n"
+                        "Make it usable again. Who waits at it now gets BrokenBarrierError.");
 
 static PyObject *
 barrier_reset(BarrierObject *self, PyObject *Py_UNUSED(none))
@@ -194,8 +192,9 @@ barrier_abort(BarrierObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n"
-                       "(parties, waiting, broken, rounds that have ended, why it is broken or None)");
+PyDoc_STRVAR(look_doc,
+             "_look($self)\n--\n\n"
+             "(parties, waiting, broken, rounds that have ended, why it is broken or None)");
 
 static PyObject *
 barrier_look(BarrierObject *self, PyObject *Py_UNUSED(none))

