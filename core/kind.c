@@ -3,7 +3,10 @@
 #endif
 #include "kind.h"
 
+#include "barrier.h"
 #include "buffer.h"
+#include "condition.h"
+#include "event.h"
 #include "ring.h"
 
 static bool
@@ -27,6 +30,15 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_BUFFER] = {.size = sizeof(pn_buffer_cell),
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
+    [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell)},
+    [PN_OBJECT_CONDITION] = {.size = sizeof(pn_condition_cell),
+                             .bury = pn_condition_bury,
+                             .names_block = pn_condition_names_block,
+                             .discard = pn_condition_discard},
+    [PN_OBJECT_BARRIER] = {.size = sizeof(pn_barrier_cell),
+                           .bury = pn_barrier_bury,
+                           .names_block = pn_barrier_names_block,
+                           .discard = pn_barrier_discard},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

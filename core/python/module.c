@@ -116,7 +116,10 @@ module_exec(PyObject *module)
         add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
         add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
         add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
-        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0) {
+        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
+        add_type(module, &pn_event_spec, state->shared_type, &state->event_type) < 0 ||
+        add_type(module, &pn_condition_spec, state->shared_type, &state->condition_type) < 0 ||
+        add_type(module, &pn_barrier_spec, state->shared_type, &state->barrier_type) < 0) {
         return -1;
     }
     state->kinds[PN_OBJECT_RING] = state->ring_type;
@@ -124,6 +127,9 @@ module_exec(PyObject *module)
     state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;
     state->kinds[PN_OBJECT_LOCK] = state->lock_type;
     state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
+    state->kinds[PN_OBJECT_EVENT] = state->event_type;
+    state->kinds[PN_OBJECT_CONDITION] = state->condition_type;
+    state->kinds[PN_OBJECT_BARRIER] = state->barrier_type;
     return 0;
 }
 
@@ -140,6 +146,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->lock_type);
     Py_VISIT(state->buffer_type);
+    Py_VISIT(state->event_type);
+    Py_VISIT(state->condition_type);
+    Py_VISIT(state->barrier_type);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     Py_VISIT(state->teach);
@@ -165,6 +174,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->buffer_type);
+    Py_CLEAR(state->event_type);
+    Py_CLEAR(state->condition_type);
+    Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
     Py_CLEAR(state->teach);

@@ -33,11 +33,21 @@ _HOMES = {
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
-    "procession._channels.queue": ("Queue", "SimpleQueue"),
+    "procession._channels.queue": (
+        "Queue",
+        "SimpleQueue",
+    ),
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
     "procession._shared.array": ("shared_array",),
-    "procession._sync.locks": ("Lock", "Mutex", "RLock"),
+    "procession._sync.barrier": ("Barrier",),
+    "procession._sync.condition": ("Condition",),
+    "procession._sync.event": ("Event",),
+    "procession._sync.locks": (
+        "Lock",
+        "Mutex",
+        "RLock",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

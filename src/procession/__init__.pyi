@@ -19,6 +19,9 @@ from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
+from procession._sync.barrier import Barrier as Barrier
+from procession._sync.condition import Condition as Condition
+from procession._sync.event import Event as Event
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -26,7 +29,10 @@ from procession._sync.locks import RLock as RLock
 __version__: str
 
 __all__ = [
+    "Barrier",
+    "Condition",
     "DomainFull",
+    "Event",
     "ForkWarning",
     "JoinableQueue",
     "LayoutMismatch",
