@@ -3,6 +3,7 @@
 #endif
 #include "kind.h"
 
+#include "atomic.h"
 #include "barrier.h"
 #include "buffer.h"
 #include "condition.h"
@@ -28,6 +29,7 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_RLOCK] = {.size = sizeof(pn_lock_cell), .is_robust_lock = true},
     [PN_OBJECT_LOCK] = {.size = sizeof(pn_lock_cell), .bury = bury_lock},
     [PN_OBJECT_BUFFER] = {.size = sizeof(pn_buffer_cell),
+                          .bury = pn_buffer_bury,
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
     [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell)},
@@ -39,6 +41,7 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                            .bury = pn_barrier_bury,
                            .names_block = pn_barrier_names_block,
                            .discard = pn_barrier_discard},
+    [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -305,6 +305,25 @@ domain_used(DomainObject *self, PyObject *Py_UNUSED(none))
                          (unsigned long long)pn_heap_used(domain, PN_BLOCK_REPORT));
 }
 
+static PyObject *
+domain_objects(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_domain *domain = self->domain;
+    unsigned long count = 0;
+    pn_status status = pn_domain_enter(domain);
+    if (status != PN_OK) {
+        return pn_raise(status, domain, "Domain", "");
+    }
+    for (pn_block_kind kind = PN_BLOCK_SLAB_SMALL; kind <= PN_BLOCK_SLAB_LARGE; kind++) {
+        for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
+             at = pn_slab_next_cell(domain, kind, at)) {
+            count++;
+        }
+    }
+    pn_domain_leave(domain);
+    return PyLong_FromUnsignedLong(count);
+}
+
 /* ---- attributes ------------------------------------------------------------------------ */
 
 static PyObject *
@@ -384,6 +403,8 @@ static PyMethodDef methods[] = {
      "cool($self, idle, /)\n--\n\n"
      "Give back the memory of what has been free for `idle` seconds; how many bytes."},
     {"used", (PyCFunction)domain_used, METH_NOARGS, NULL},
+    {"objects", (PyCFunction)domain_objects, METH_NOARGS,
+     "objects($self)\n--\n\nHow many shared objects there are."},
     {NULL},
 };
 

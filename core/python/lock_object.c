@@ -240,6 +240,19 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
+bool
+pn_is_rlock_acquire(PyObject *method)
+{
+    return PyCFunction_Check(method) &&
+           PyCFunction_GET_FUNCTION(method) == (PyCFunction)(void (*)(void))rlock_acquire;
+}
+
+PyObject *
+pn_rlock_take(SharedObject *self)
+{
+    return rlock_acquire(self, NULL, 0, NULL);
+}
+
 /* ---- releasing ------------------------------------------------------------- */
 
 PyDoc_STRVAR(release_doc, "release($self)\n--\n\nGive it back.");
@@ -277,6 +290,12 @@ rlock_release(SharedObject *self, PyObject *Py_UNUSED(none))
     }
     pn_lock_release(lock);
     Py_RETURN_NONE;
+}
+
+PyObject *
+pn_rlock_give(SharedObject *self)
+{
+    return rlock_release(self, NULL);
 }
 
 static PyObject *

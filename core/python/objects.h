@@ -35,11 +35,13 @@ typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
     PyTypeObject *event_type, *condition_type, *barrier_type;
+    PyTypeObject *atomic_type, *guarded_type, *guarded_attribute_type;
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
     PyObject *buffers_name;               /* ("buffers",) */
-    PyObject *teach;                      /* called once, when the first shared Buffer is here */
+    PyObject *numpy_name;                 /* "numpy" */
+    PyObject *teach;                      /* called once, when a shared Buffer and numpy are here */
     PyObject *reducers;      /* type -> function: what multiprocessing's pickler was told */
     PyObject *array_reducer; /* what teach() registered there for arrays; None: not ours alone */
     pn_registry registry;
@@ -69,7 +71,8 @@ struct SharedObject {
 
 extern PyType_Spec pn_event_spec, pn_condition_spec, pn_barrier_spec;
 extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
-    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec;
+    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec, pn_atomic_spec, pn_guarded_spec,
+    pn_guarded_attribute_spec;
 
 typedef struct {
     SharedObject shared;
@@ -130,6 +133,15 @@ int pn_lock_take_back(SharedObject *lock, uint32_t depth, pn_word *pauses_in_vai
 SharedObject *pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset);
 /* The same for one that was just attached, whose reference is taken over. */
 SharedObject *pn_buffer_attached(pn_state *state, SharedObject *self);
+/* Let the pickler learn of shared arrays, if there can be one by now; -1 with an exception. */
+int pn_teach_arrays(pn_state *state);
+PyObject *pn_py_teach_arrays(PyObject *module, PyObject *none);
+
+/* --- lock_object.c --- */
+/* Is it acquire() of an RLock, as its class has it from here? Then these do what it and release() do. */
+bool pn_is_rlock_acquire(PyObject *method);
+PyObject *pn_rlock_take(SharedObject *self);
+PyObject *pn_rlock_give(SharedObject *self);
 
 /* --- registry.c --- */
 /* The shared Buffer in which all of these bytes lie, borrowed; NULL: none. */

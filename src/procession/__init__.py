@@ -40,6 +40,13 @@ _HOMES = {
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
     "procession._shared.array": ("shared_array",),
+    "procession._shared.atomic": ("Atomic",),
+    "procession._shared.value": (
+        "Array",
+        "RawArray",
+        "RawValue",
+        "Value",
+    ),
     "procession._sync.barrier": ("Barrier",),
     "procession._sync.condition": ("Condition",),
     "procession._sync.event": ("Event",),

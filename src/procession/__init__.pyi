@@ -19,6 +19,11 @@ from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
+from procession._shared.atomic import Atomic as Atomic
+from procession._shared.value import Array as Array
+from procession._shared.value import RawArray as RawArray
+from procession._shared.value import RawValue as RawValue
+from procession._shared.value import Value as Value
 from procession._sync.barrier import Barrier as Barrier
 from procession._sync.condition import Condition as Condition
 from procession._sync.event import Event as Event
@@ -29,6 +34,8 @@ from procession._sync.locks import RLock as RLock
 __version__: str
 
 __all__ = [
+    "Array",
+    "Atomic",
     "Barrier",
     "Condition",
     "DomainFull",
@@ -47,11 +54,14 @@ __all__ = [
     "Process",
     "Queue",
     "RLock",
+    "RawArray",
+    "RawValue",
     "RemoteError",
     "RemoteTraceback",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
+    "Value",
     "doctor",
     "errors",
     "shared_array",

@@ -27,7 +27,17 @@ from procession import _core
 
 CALLS = 1000
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
-RAISED = (ValueError, TypeError, RuntimeError, OSError, MemoryError, AssertionError, OverflowError, KeyError)
+RAISED = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    OSError,
+    MemoryError,
+    AssertionError,
+    OverflowError,
+    LookupError,
+    AttributeError,
+)
 
 
 class Unpicklable:
@@ -65,6 +75,29 @@ class Condition(_core.Condition):
     _lock: Any
 
 
+class Guarded(_core.Guarded):
+    """With an attribute of its object, and one that its object does not have."""
+
+    copy = _core.GuardedAttribute("copy")
+    value = _core.GuardedAttribute("value")
+
+
+def set_guarded(bench: Bench) -> None:
+    guarded = Guarded(types.SimpleNamespace(), bench.rlock)
+    guarded.value = [1]
+    del guarded.value
+
+
+def enter_guarded(bench: Bench) -> None:
+    with bench.guarded:
+        pass
+
+
+def unlink(bench: Bench) -> None:
+    buffer = _core.Buffer(bench.domain, 8, "another", shared=True, named=True)
+    assert _core.Buffer._unlink(bench.domain, *buffer._handle)
+
+
 class Bench:
     """What the calls work on: one domain and one object of each type."""
 
@@ -87,6 +120,9 @@ class Bench:
         self.barrier = _core.Barrier(self.domain, 1, "barrier")
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
         self.shared = array_over(self.buffer)
+        self.named = _core.Buffer(self.domain, 8, "named", shared=True, named=True)
+        self.atomic = _core.Atomic(self.domain, "atomic", 1)
+        self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
@@ -340,6 +376,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "resume_janitor": lambda _: _core.resume_janitor(),
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
+    "Domain.objects": lambda bench: bench.domain.objects(),
     "Domain.used": lambda bench: bench.domain.used(),
     "Domain.cool": lambda bench: bench.domain.cool(0),
     "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
@@ -397,6 +434,49 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
+    "Buffer.__init__ named": unlink,
+    "Buffer.__init__ named twice": lambda bench: _core.Buffer(bench.domain, 8, "named", named=True),
+    "Buffer.__init__ named too long": lambda bench: _core.Buffer(bench.domain, 8, "n" * 48, named=True),
+    "Buffer._find": lambda bench: _core.Buffer._find(bench.domain, "named"),
+    "Buffer._find none": lambda bench: _core.Buffer._find(bench.domain, "nobody"),
+    "Buffer._find wrong": lambda _: _core.Buffer._find(1, "nobody"),  # type: ignore[arg-type]
+    "Buffer._unlink": unlink,
+    "Buffer._unlink stale": lambda bench: _core.Buffer._unlink(bench.domain, bench.named._handle[0], 1 << 30),
+    "Buffer._unlink wrong": lambda _: _core.Buffer._unlink(1, 2, 3),  # type: ignore[arg-type]
+    "Buffer._seal": lambda bench: _core.Buffer(bench.domain, 8)._seal(),
+    "teach_arrays": lambda _: _core.teach_arrays(),
+    "Atomic.__init__": lambda bench: _core.Atomic(bench.domain, "another", 1 << 62),
+    "Atomic.__init__ wrong": lambda bench: _core.Atomic(bench.domain, "another", 1 << 63),
+    "Atomic.load": lambda bench: bench.atomic.load(),
+    "Atomic.store": lambda bench: bench.atomic.store(1 << 40),
+    "Atomic.store wrong": lambda bench: bench.atomic.store("many"),  # type: ignore[arg-type]
+    "Atomic.add": lambda bench: bench.atomic.add(7),
+    "Atomic.add too much": lambda bench: [bench.atomic.add((1 << 63) - 1) for _ in range(2)],
+    "Atomic.exchange": lambda bench: bench.atomic.exchange(1 << 50),
+    "Atomic.compare_exchange": lambda bench: bench.atomic.compare_exchange(1, 1 << 50),
+    "Atomic.compare_exchange wrong": lambda bench: bench.atomic.compare_exchange(1, 1 << 90),
+    "Atomic.value": lambda bench: bench.atomic.value,
+    "Guarded.__init__": lambda bench: Guarded([1, 2], bench.mutex),
+    "Guarded.__init__ wrong": lambda _: Guarded([1], 2),
+    "Guarded.__init__ twice": lambda bench: bench.guarded.__init__([1], bench.rlock),  # type: ignore[misc]
+    "Guarded.acquire": lambda bench: bench.guarded.acquire,
+    "Guarded.release": lambda bench: bench.guarded.release,
+    "Guarded._obj": lambda bench: bench.guarded._obj,
+    "Guarded._lock": lambda bench: bench.guarded._lock,
+    "Guarded.get_obj": lambda bench: bench.guarded.get_obj(),
+    "Guarded.get_lock": lambda bench: bench.guarded.get_lock(),
+    "Guarded._get_item": lambda bench: bench.guarded._get_item(0),
+    "Guarded._get_item missing": lambda bench: bench.guarded._get_item(1),
+    "Guarded._set_item": lambda bench: bench.guarded._set_item(0, [1 << 80]),
+    "Guarded._set_item missing": lambda bench: bench.guarded._set_item(1, [1 << 80]),
+    "Guarded.__enter__": enter_guarded,
+    "Guarded.__exit__": lambda bench: bench.guarded.__exit__(),
+    "GuardedAttribute.__get__": lambda bench: bench.guarded.copy,
+    "GuardedAttribute.__get__ missing": lambda bench: bench.guarded.value,
+    "GuardedAttribute.__get__ wrong": lambda bench: _core.GuardedAttribute("copy").__get__(bench, Bench),
+    "GuardedAttribute.__set__": set_guarded,
+    "GuardedAttribute.__set__ missing": lambda bench: setattr(bench.guarded, "value", [1]),
+    "GuardedAttribute.__delete__": set_guarded,
     "find_shared": lambda bench: _core.find_shared(bench.shared[3:]),
     "find_shared none": lambda bench: _core.find_shared(bench.large),
     "find_shared wrong": lambda _: _core.find_shared(1),
@@ -537,7 +617,7 @@ def test_no_growth(bench: Bench, name: str) -> None:
         return (
             sys.getallocatedblocks(),
             allocated(),
-            used["payloads"] + used["reports"],
+            used["payloads"] + used["reports"] + 512 * bench.domain.objects(),
             descriptors,
         )
 

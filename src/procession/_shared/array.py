@@ -84,7 +84,7 @@ def shared_array(
     nbytes = math.prod(dimensions) * kind.itemsize
     # One byte at least; a size that no number of C can hold is refused as any other that is too large.
     size = nbytes if 0 < nbytes <= LARGEST else min(max(nbytes, 1), LARGEST)
-    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True)
+    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True, "shared_array")
     array = numpy.ndarray(dimensions, kind, buffer)
     if type(fill) is int and fill == 0:
         numpy.ndarray(nbytes, numpy.uint8, buffer).fill(0)
@@ -122,6 +122,7 @@ def _view(buffer: Any, at: int, dtype: Any, shape: tuple[int, ...], strides: tup
     """Receive an array: the same memory, the same place and steps in it."""
     import numpy as np  # noqa: PLC0415 - only who receives an array needs it
 
+    _core.teach_arrays()  # it may have come after the buffer
     array = np.ndarray(shape, dtype, buffer, at, strides)
     if not writable:
         array.flags.writeable = False
@@ -160,17 +161,17 @@ class _Reducer:
 
 
 def _teach_pickler() -> _Reducer | None:
-    """Register the reducers. The core calls it when this process gets its first shared Buffer.
+    """Register the reducer. The core calls it once, as soon as this process has a shared Buffer and numpy.
 
     Returns the one for arrays, if all it does to arrays of others is what the core does by itself.
     """
-    numpy = sys.modules.get("numpy") or _import_numpy()
+    numpy = sys.modules["numpy"]
     known = stdlib.own_reducers()
     former = known.get(numpy.ndarray, copyreg.dispatch_table.get(numpy.ndarray))
     reducer = _Reducer(former)
     known[numpy.ndarray] = reducer
-    known[_core.Buffer] = reduce_shared
     return None if former else reducer
 
 
+stdlib.own_reducers()[_core.Buffer] = reduce_shared
 _core._use_arrays(_teach_pickler, stdlib.own_reducers())
