@@ -4,7 +4,10 @@
 #include "kind.h"
 
 #include "atomic.h"
+#include "barrier.h"
 #include "buffer.h"
+#include "condition.h"
+#include "event.h"
 #include "ring.h"
 
 static bool
@@ -29,6 +32,15 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                           .bury = pn_buffer_bury,
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
+    [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell)},
+    [PN_OBJECT_CONDITION] = {.size = sizeof(pn_condition_cell),
+                             .bury = pn_condition_bury,
+                             .names_block = pn_condition_names_block,
+                             .discard = pn_condition_discard},
+    [PN_OBJECT_BARRIER] = {.size = sizeof(pn_barrier_cell),
+                           .bury = pn_barrier_bury,
+                           .names_block = pn_barrier_names_block,
+                           .discard = pn_barrier_discard},
     [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
 };
 

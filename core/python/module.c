@@ -120,6 +120,9 @@ module_exec(PyObject *module)
         add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
         add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
         add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
+        add_type(module, &pn_event_spec, state->shared_type, &state->event_type) < 0 ||
+        add_type(module, &pn_condition_spec, state->shared_type, &state->condition_type) < 0 ||
+        add_type(module, &pn_barrier_spec, state->shared_type, &state->barrier_type) < 0 ||
         add_type(module, &pn_atomic_spec, state->shared_type, &state->atomic_type) < 0 ||
         add_type(module, &pn_guarded_spec, NULL, &state->guarded_type) < 0 ||
         add_type(module, &pn_guarded_attribute_spec, NULL, &state->guarded_attribute_type) < 0) {
@@ -130,6 +133,9 @@ module_exec(PyObject *module)
     state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;
     state->kinds[PN_OBJECT_LOCK] = state->lock_type;
     state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
+    state->kinds[PN_OBJECT_EVENT] = state->event_type;
+    state->kinds[PN_OBJECT_CONDITION] = state->condition_type;
+    state->kinds[PN_OBJECT_BARRIER] = state->barrier_type;
     state->kinds[PN_OBJECT_ATOMIC] = state->atomic_type;
     return 0;
 }
@@ -147,6 +153,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->lock_type);
     Py_VISIT(state->buffer_type);
+    Py_VISIT(state->event_type);
+    Py_VISIT(state->condition_type);
+    Py_VISIT(state->barrier_type);
     Py_VISIT(state->atomic_type);
     Py_VISIT(state->guarded_type);
     Py_VISIT(state->guarded_attribute_type);
@@ -175,6 +184,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->buffer_type);
+    Py_CLEAR(state->event_type);
+    Py_CLEAR(state->condition_type);
+    Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->atomic_type);
     Py_CLEAR(state->guarded_type);
     Py_CLEAR(state->guarded_attribute_type);

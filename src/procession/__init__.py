@@ -17,9 +17,21 @@ __version__ = "0.1.0"
 # Where the public names live; __init__.pyi has them one by one. Each is imported when it is first asked for: a child that
 # spawn starts needs few of them, and importing all of them would take it as long as starting its interpreter.
 _HOMES = {
-    "multiprocessing": ("SUBDEBUG", "SUBWARNING"),
-    "multiprocessing.context": ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError"),
-    "multiprocessing.process": ("active_children", "current_process", "parent_process"),
+    "multiprocessing": (
+        "SUBDEBUG",
+        "SUBWARNING",
+    ),
+    "multiprocessing.context": (
+        "AuthenticationError",
+        "BufferTooShort",
+        "ProcessError",
+        "TimeoutError",
+    ),
+    "multiprocessing.process": (
+        "active_children",
+        "current_process",
+        "parent_process",
+    ),
     "procession._base.errors": (
         "DomainFull",
         "ForkWarning",
@@ -37,7 +49,10 @@ _HOMES = {
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
-    "procession._channels.queue": ("Queue", "SimpleQueue"),
+    "procession._channels.queue": (
+        "Queue",
+        "SimpleQueue",
+    ),
     "procession._compat.names": (
         "Manager",
         "Pool",
@@ -59,8 +74,20 @@ _HOMES = {
     "procession._process.process": ("Process",),
     "procession._shared.array": ("shared_array",),
     "procession._shared.atomic": ("Atomic",),
-    "procession._shared.value": ("Array", "RawArray", "RawValue", "Value"),
-    "procession._sync.locks": ("Lock", "Mutex", "RLock"),
+    "procession._shared.value": (
+        "Array",
+        "RawArray",
+        "RawValue",
+        "Value",
+    ),
+    "procession._sync.barrier": ("Barrier",),
+    "procession._sync.condition": ("Condition",),
+    "procession._sync.event": ("Event",),
+    "procession._sync.locks": (
+        "Lock",
+        "Mutex",
+        "RLock",
+    ),
 }
 # Public modules, named as those of multiprocessing are; the names that they share with it are ours or listed as borrowed.
 _MODULES = (

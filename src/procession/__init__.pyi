@@ -50,6 +50,9 @@ from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
 from procession._shared.value import RawValue as RawValue
 from procession._shared.value import Value as Value
+from procession._sync.barrier import Barrier as Barrier
+from procession._sync.condition import Condition as Condition
+from procession._sync.event import Event as Event
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -60,8 +63,11 @@ __all__ = [
     "Array",
     "Atomic",
     "AuthenticationError",
+    "Barrier",
     "BufferTooShort",
+    "Condition",
     "DomainFull",
+    "Event",
     "ForkWarning",
     "InstallWarning",
     "JoinableQueue",

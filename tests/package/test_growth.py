@@ -14,6 +14,7 @@ import os
 import pickle
 import socket
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -68,6 +69,12 @@ class Mutex(_core.Mutex):
         pass
 
 
+class Condition(_core.Condition):
+    """Has a place for its lock."""
+
+    _lock: Any
+
+
 class Guarded(_core.Guarded):
     """With an attribute of its object, and one that its object does not have."""
 
@@ -107,6 +114,10 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
+        self.event = _core.Event(self.domain, "event")
+        self.condition = Condition(self.domain, "condition")
+        self.condition._lock = self.rlock
+        self.barrier = _core.Barrier(self.domain, 1, "barrier")
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
         self.shared = array_over(self.buffer)
         self.named = _core.Buffer(self.domain, 8, "named", shared=True, named=True)
@@ -252,6 +263,47 @@ def lock_calls(name: str) -> dict[str, Callable[[Bench], object]]:
         f"{name}.locked": lambda bench: lock(bench).locked(),
         f"{name}._look": lambda bench: lock(bench)._look(),
     }
+
+
+def in_condition(call: Callable[[Any], object]) -> Callable[[Bench], object]:
+    def inside(bench: Bench) -> None:
+        with bench.condition:
+            call(bench.condition)
+
+    return inside
+
+
+def acquire_and_release(lock: Any) -> None:
+    lock.acquire()
+    lock.release()
+
+
+def new_condition(bench: Bench) -> None:
+    condition = Condition(bench.domain, "another")
+    condition._lock = bench.lock
+    with condition:
+        condition.wait(0)
+
+
+def lockless_condition(bench: Bench) -> None:
+    condition = Condition(bench.domain)
+    condition._lock = 3
+    condition.acquire()
+
+
+def use_barrier(bench: Bench) -> None:
+    assert bench.barrier._wait(None, list) == 0
+    bench.barrier.abort()
+    assert bench.barrier._look()[2]
+    try:
+        bench.barrier._wait(None, None)
+    except threading.BrokenBarrierError:
+        bench.barrier.reset()
+
+
+def time_out_at_barrier(bench: Bench) -> None:
+    with contextlib.suppress(threading.BrokenBarrierError):
+        _core.Barrier(bench.domain, 2)._wait(0, None)
 
 
 def attribute(name: str) -> Callable[[Bench], object]:
@@ -451,6 +503,43 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
     **lock_calls("Lock"),
+    "Event.__init__": lambda bench: _core.Event(bench.domain, "another"),
+    "Event.__init__ wrong": lambda bench: _core.Event(bench.domain, 1),  # type: ignore[arg-type]
+    "Event.__init__ twice": lambda bench: bench.event.__init__(bench.domain),  # type: ignore[misc]
+    "Event.set": lambda bench: bench.event.set(),
+    "Event.clear": lambda bench: bench.event.clear(),
+    "Event.is_set": lambda bench: bench.event.is_set(),
+    "Event.wait": lambda bench: bench.event.wait(0),
+    "Event.wait wrong": lambda bench: bench.event.wait("soon"),  # type: ignore[arg-type]
+    "Event.wait unknown": lambda bench: bench.event.wait(seconds=1),  # type: ignore[call-arg]
+    "Event._look": lambda bench: bench.event._look(),
+    "Condition.__init__": new_condition,
+    "Condition.__init__ wrong": lambda _: _core.Condition(1, "another"),  # type: ignore[arg-type]
+    "Condition.acquire": in_condition(acquire_and_release),
+    "Condition.acquire wrong": lambda bench: bench.condition.acquire(True, "soon"),  # type: ignore[arg-type]
+    "Condition.acquire without a lock": lockless_condition,
+    "Condition.release": in_condition(acquire_and_release),
+    "Condition.release unowned": lambda bench: bench.condition.release(),
+    "Condition.__enter__": in_condition(repr),
+    "Condition.__exit__": in_condition(repr),
+    "Condition.wait": in_condition(lambda condition: condition.wait(0)),
+    "Condition.wait wrong": in_condition(lambda condition: condition.wait("soon")),
+    "Condition.wait unowned": lambda bench: bench.condition.wait(),
+    "Condition.notify": in_condition(lambda condition: condition.notify(2)),
+    "Condition.notify wrong": in_condition(lambda condition: condition.notify("all")),
+    "Condition.notify unowned": lambda bench: bench.condition.notify(),
+    "Condition.notify_all": in_condition(lambda condition: condition.notify_all()),
+    "Condition.notify_all unowned": lambda bench: bench.condition.notify_all(),
+    "Condition._look": lambda bench: bench.condition._look(),
+    "Barrier.__init__": lambda bench: _core.Barrier(bench.domain, 3, "another"),
+    "Barrier.__init__ wrong": lambda bench: _core.Barrier(bench.domain, "three"),  # type: ignore[arg-type]
+    "Barrier._wait": use_barrier,
+    "Barrier._wait in vain": time_out_at_barrier,
+    "Barrier._wait wrong": lambda bench: bench.barrier._wait("soon", None),  # type: ignore[arg-type]
+    "Barrier._wait action that raises": lambda bench: _core.Barrier(bench.domain, 1)._wait(None, explode),
+    "Barrier.abort": use_barrier,
+    "Barrier.reset": use_barrier,
+    "Barrier._look": use_barrier,
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.
