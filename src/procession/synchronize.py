@@ -2,16 +2,22 @@
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Lock", "RLock"]
+__all__ = ["Barrier", "Condition", "Event", "Lock", "RLock"]
 
 if TYPE_CHECKING:
+    from procession._sync.barrier import Barrier as Barrier
+    from procession._sync.condition import Condition as Condition
+    from procession._sync.event import Event as Event
     from procession._sync.locks import Lock as Lock
     from procession._sync.locks import RLock as RLock
 else:
     from multiprocessing import synchronize as theirs
 
     from procession._compat.standin import stand_in
-    from procession._sync import locks
+    from procession._sync import barrier, condition, event, locks
 
+    Barrier = stand_in(barrier.Barrier, theirs.Barrier)
+    Condition = stand_in(condition.Condition, theirs.Condition)
+    Event = stand_in(event.Event, theirs.Event)
     Lock = stand_in(locks.Lock, theirs.Lock)
     RLock = stand_in(locks.RLock, theirs.RLock)

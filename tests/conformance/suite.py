@@ -9,6 +9,7 @@ Prints a line for each test, and at the end one line of JSON for ``run.py``.
 import argparse
 import importlib.util
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -68,6 +69,7 @@ def main() -> int:
     parser.add_argument("--exclude", action="append", default=[], metavar="NAME", help="Class.test that is left out")
     given = parser.parse_args()
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     patched = "procession" in sys.modules
     loader = unittest.TestLoader()
     everything = tests(loader.loadTestsFromName(f"test.test_multiprocessing_{given.method}"))

@@ -16,7 +16,7 @@ from procession._process.process import Process
 
 if TYPE_CHECKING:
     from procession._channels import joinable, queue
-    from procession._sync import locks
+    from procession._sync import barrier, condition, event, locks
 
 __all__ = ["Context", "DefaultContext", "default"]
 
@@ -30,6 +30,9 @@ class Context(BaseContext):
     # ---- the table: what is ours ---------------------------------------------------------------
 
     Array: Any = lazy("procession._shared.value")
+    Barrier: "type[barrier.Barrier]" = lazy("procession._sync.barrier")  # type: ignore[assignment]
+    Condition: "type[condition.Condition]" = lazy("procession._sync.condition")  # type: ignore[assignment]
+    Event: "type[event.Event]" = lazy("procession._sync.event")  # type: ignore[assignment]
     JoinableQueue: "type[joinable.JoinableQueue[Any]]" = lazy("procession._channels.joinable")  # type: ignore[assignment]
     Lock: "type[locks.Lock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
     Queue: "type[queue.Queue[Any]]" = lazy("procession._channels.queue")  # type: ignore[assignment]
@@ -41,10 +44,7 @@ class Context(BaseContext):
 
     # ---- the table: what is borrowed of theirs ---------------------------------------------------
 
-    Barrier: Any = borrowed()
     BoundedSemaphore: Any = borrowed()
-    Condition: Any = borrowed()
-    Event: Any = borrowed()
     Semaphore: Any = borrowed()
 
     # ---- what is more than a class -------------------------------------------------------------
