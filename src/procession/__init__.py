@@ -55,6 +55,7 @@ _HOMES = {
     ),
     "procession._compat.names": (
         "Manager",
+        "Pipe",
         "Pool",
         "allow_connection_pickling",
         "cpu_count",

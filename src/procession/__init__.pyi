@@ -28,6 +28,7 @@ from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._compat.names import Manager as Manager
+from procession._compat.names import Pipe as Pipe
 from procession._compat.names import Pool as Pool
 from procession._compat.names import allow_connection_pickling as allow_connection_pickling
 from procession._compat.names import cpu_count as cpu_count
@@ -81,6 +82,7 @@ __all__ = [
     "Outcome",
     "OwnerDied",
     "OwnerDiedWarning",
+    "Pipe",
     "Pool",
     "Process",
     "ProcessError",

@@ -10,7 +10,15 @@ from procession._compat.cpus import cpu_count as cpu_count
 if TYPE_CHECKING:
     from multiprocessing import managers, pool
 
-__all__ = ["Manager", "Pool", "allow_connection_pickling", "cpu_count", "freeze_support", "get_all_start_methods"]
+__all__ = [
+    "Manager",
+    "Pipe",
+    "Pool",
+    "allow_connection_pickling",
+    "cpu_count",
+    "freeze_support",
+    "get_all_start_methods",
+]
 __all__ += ["get_context", "get_logger", "get_start_method", "log_to_stderr", "reducer", "set_executable"]
 __all__ += ["set_forkserver_preload", "set_start_method"]
 
@@ -21,6 +29,11 @@ def Manager() -> "managers.SyncManager":  # noqa: N802 - its name there
     """Return a manager whose server runs: the standard library's class, with a process of ours."""
     manager: managers.SyncManager = default.Manager()
     return manager
+
+
+def Pipe(duplex: bool = True) -> Any:  # noqa: N802 - its name there
+    """Return the two ends of a pipe, both of which send and receive; not `duplex`: (what receives, what sends)."""
+    return default.Pipe(duplex)
 
 
 def Pool(  # noqa: N802 - its name there
