@@ -17,10 +17,6 @@ __version__ = "0.1.0"
 # Where the public names live; __init__.pyi has them one by one. Each is imported when it is first asked for: a child that
 # spawn starts needs few of them, and importing all of them would take it as long as starting its interpreter.
 _HOMES = {
-    "multiprocessing": (
-        "SUBDEBUG",
-        "SUBWARNING",
-    ),
     "multiprocessing.context": (
         "AuthenticationError",
         "BufferTooShort",
@@ -31,6 +27,10 @@ _HOMES = {
         "active_children",
         "current_process",
         "parent_process",
+    ),
+    "multiprocessing.util": (
+        "SUBDEBUG",
+        "SUBWARNING",
     ),
     "procession._base.errors": (
         "DomainFull",

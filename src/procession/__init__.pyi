@@ -1,6 +1,4 @@
 # The public names, for type checkers. When the program runs, __init__.py imports each when it is first asked for.
-from multiprocessing import SUBDEBUG as SUBDEBUG
-from multiprocessing import SUBWARNING as SUBWARNING
 from multiprocessing.context import AuthenticationError as AuthenticationError
 from multiprocessing.context import BufferTooShort as BufferTooShort
 from multiprocessing.context import ProcessError as ProcessError
@@ -8,6 +6,8 @@ from multiprocessing.context import TimeoutError as TimeoutError  # noqa: A004 -
 from multiprocessing.process import active_children as active_children
 from multiprocessing.process import current_process as current_process
 from multiprocessing.process import parent_process as parent_process
+from multiprocessing.util import SUBDEBUG as SUBDEBUG
+from multiprocessing.util import SUBWARNING as SUBWARNING
 
 from procession._base import errors as errors
 from procession._base.errors import DomainFull as DomainFull

@@ -12,7 +12,7 @@ from procession._compat import stdlib
 from procession._compat.cpus import cpu_count
 from procession._compat.lazy import borrowed, lazy
 from procession._compat.processes import ForkProcess, ForkServerProcess, SpawnProcess
-from procession._process.process import Process
+from procession._process import process
 
 if TYPE_CHECKING:
     from procession._channels import joinable, queue
@@ -26,6 +26,8 @@ class Context(BaseContext):
 
     Objects do not depend on the context that made them: all may be used with processes of any start method.
     """
+
+    Process: "type[process.Process]"
 
     # ---- the table: what is ours ---------------------------------------------------------------
 
@@ -82,21 +84,21 @@ class ForkContext(Context):
     """The context of "fork"."""
 
     _name = "fork"
-    Process = ForkProcess
+    Process: "type[process.Process]" = ForkProcess
 
 
 class SpawnContext(Context):
     """The context of "spawn"."""
 
     _name = "spawn"
-    Process = SpawnProcess
+    Process: "type[process.Process]" = SpawnProcess
 
 
 class ForkServerContext(Context):
     """The context of "forkserver"."""
 
     _name = "forkserver"
-    Process = ForkServerProcess
+    Process: "type[process.Process]" = ForkServerProcess
 
 
 CONCRETE: dict[str, Context] = {
@@ -117,7 +119,7 @@ def concrete(method: str) -> Context:
 class DefaultContext(Context):
     """The context that a program has without choosing one: what ``procession.X`` and ``get_context()`` stand for."""
 
-    Process = Process
+    Process: "type[process.Process]" = process.Process
 
     def get_context(self, method: str | None = None) -> Context:  # type: ignore[override]
         """Return the context of a start method; None: of the default one, which stands firm from then on."""
