@@ -201,3 +201,19 @@ def test_pool_works_with_processes_of_ours(method: str) -> None:
         assert pool.map(abs, range(-9, 0)) == list(range(9, 0, -1))
         pool.close()
         pool.join()
+
+
+def test_no_resource_tracker_is_started() -> None:
+    program = """
+import procession
+from multiprocessing import resource_tracker
+context = procession.get_context("spawn")
+made = [context.Lock(), context.RLock(), context.Queue(), context.JoinableQueue(), context.SimpleQueue()]
+made += [context.Event(), context.Condition(), context.Barrier(2), context.Value("i", 1), context.Array("d", 3)]
+process = context.Process(target=repr, args=(made,))
+process.start()
+process.join()
+assert process.exitcode == 0
+print(resource_tracker._resource_tracker._fd)
+"""
+    assert output_of(program) == "None"

@@ -189,6 +189,11 @@ print(theirs.__spec__.loader.get_filename("multiprocessing.synchronize").endswit
     assert output_of(FIRST + program) == "True"
 
 
+def test_interpreter_may_be_unknown() -> None:
+    program = "import sys; sys.executable = None\n" + FIRST + "import multiprocessing.spawn; print('imported')"
+    assert output_of(program) == "imported"
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     result = python(FIRST + "import multiprocessing; multiprocessing.Qeue")
     assert "module 'multiprocessing' has no attribute 'Qeue'" in result.stderr

@@ -389,6 +389,22 @@ def test_closed_queue_takes_and_gives_nothing_here(any_queue: Any) -> None:
             call()
 
 
+@pytest.mark.parametrize("kind", [procession.Queue, procession.JoinableQueue, procession.SimpleQueue])
+def test_empty_of_a_closed_queue_is_an_oserror(kind: Callable[[], procession.Queue[int]]) -> None:
+    queue = kind()
+    queue.put(1)
+    queue.close()
+    with pytest.raises(OSError, match="is closed"):
+        queue.empty()
+
+
+@pytest.mark.parametrize("kind", [procession.Queue, procession.JoinableQueue])
+def test_closed_queue_without_items_is_empty(kind: Callable[[], procession.Queue[int]]) -> None:
+    queue = kind()
+    queue.close()
+    assert queue.empty()
+
+
 @core
 def test_close_is_of_one_process(queue: procession.Queue[str]) -> None:
     def say_and_close() -> None:

@@ -8,6 +8,7 @@ process is killed before it was done, that item is gone with it, at most what on
 ``get_many`` had in hand. (A JoinableQueue gives it to another consumer: ``joinable.py``.)
 """
 
+import io
 from typing import Any, Generic, TypeVar
 
 from procession import _core
@@ -40,6 +41,13 @@ class _BaseQueue(_core.Ring, Generic[T]):
         consumer sees the end. With `immediate` the items that wait are given up.
         """
         self._shut(immediate)
+
+    def empty(self) -> bool:
+        """Is it empty just now? After ``close()`` it raises what is an OSError, as there, and a ValueError."""
+        try:
+            return super().empty()
+        except ValueError as error:
+            raise io.UnsupportedOperation(str(error)) from None
 
     def statistics(self) -> QueueStatistics:
         """Items, bytes and waiters at this instant."""
@@ -90,6 +98,15 @@ class Queue(_BaseQueue[T]):
             bound(maxsize, "maxsize"),
             size(0 if max_bytes is None else max_bytes, "max_bytes"),
         )
+
+    def empty(self) -> bool:
+        """Is it empty just now? After ``close()`` it raises an OSError that is a ValueError, unless it is empty."""
+        try:
+            return super().empty()
+        except io.UnsupportedOperation:
+            if self._look()[0] == 0:
+                return True  # as there, where close() does nothing to a queue that was not used
+            raise
 
     def join_thread(self) -> None:
         """There is no feeder thread: nothing to wait for. AssertionError before ``close()``."""
