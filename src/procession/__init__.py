@@ -54,9 +54,11 @@ _HOMES = {
         "SimpleQueue",
     ),
     "procession._compat.names": (
+        "BoundedSemaphore",
         "Manager",
         "Pipe",
         "Pool",
+        "Semaphore",
         "allow_connection_pickling",
         "cpu_count",
         "freeze_support",

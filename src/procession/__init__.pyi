@@ -27,9 +27,11 @@ from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._compat.names import BoundedSemaphore as BoundedSemaphore
 from procession._compat.names import Manager as Manager
 from procession._compat.names import Pipe as Pipe
 from procession._compat.names import Pool as Pool
+from procession._compat.names import Semaphore as Semaphore
 from procession._compat.names import allow_connection_pickling as allow_connection_pickling
 from procession._compat.names import cpu_count as cpu_count
 from procession._compat.names import freeze_support as freeze_support
@@ -65,6 +67,7 @@ __all__ = [
     "Atomic",
     "AuthenticationError",
     "Barrier",
+    "BoundedSemaphore",
     "BufferTooShort",
     "Condition",
     "DomainFull",
@@ -94,6 +97,7 @@ __all__ = [
     "RemoteTraceback",
     "SUBDEBUG",
     "SUBWARNING",
+    "Semaphore",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Barrier", "Condition", "Event", "Lock", "RLock"]
+__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import BoundedSemaphore as BoundedSemaphore
+    from multiprocessing.synchronize import Semaphore as Semaphore
+
     from procession._sync.barrier import Barrier as Barrier
     from procession._sync.condition import Condition as Condition
     from procession._sync.event import Event as Event
@@ -16,6 +19,7 @@ else:
     from procession._compat.standin import stand_in
     from procession._sync import barrier, condition, event, locks
 
+    BoundedSemaphore, Semaphore = theirs.BoundedSemaphore, theirs.Semaphore
     Barrier = stand_in(barrier.Barrier, theirs.Barrier)
     Condition = stand_in(condition.Condition, theirs.Condition)
     Event = stand_in(event.Event, theirs.Event)

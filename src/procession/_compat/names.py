@@ -10,19 +10,38 @@ from procession._compat.cpus import cpu_count as cpu_count
 if TYPE_CHECKING:
     from multiprocessing import managers, pool
 
+
 __all__ = [
+    "BoundedSemaphore",
     "Manager",
     "Pipe",
     "Pool",
+    "Semaphore",
     "allow_connection_pickling",
     "cpu_count",
     "freeze_support",
     "get_all_start_methods",
+    "get_context",
+    "get_logger",
+    "get_start_method",
+    "log_to_stderr",
+    "reducer",
+    "set_executable",
+    "set_forkserver_preload",
+    "set_start_method",
 ]
-__all__ += ["get_context", "get_logger", "get_start_method", "log_to_stderr", "reducer", "set_executable"]
-__all__ += ["set_forkserver_preload", "set_start_method"]
 
 reducer: Any = default.reducer  # multiprocessing.reduction
+
+
+def BoundedSemaphore(value: int = 1) -> Any:  # noqa: N802 - its name there
+    """Return a semaphore of the standard library that is never released beyond `value`."""
+    return default.BoundedSemaphore(value)
+
+
+def Semaphore(value: int = 1) -> Any:  # noqa: N802 - its name there
+    """Return a semaphore of the standard library with so many permits."""
+    return default.Semaphore(value)
 
 
 def Manager() -> "managers.SyncManager":  # noqa: N802 - its name there
