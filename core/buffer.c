@@ -3,6 +3,8 @@
 #endif
 #include "buffer.h"
 
+#include <string.h>
+
 #include "collect.h"
 #include "sweep.h"
 
@@ -50,6 +52,21 @@ pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offse
             return status;
         }
         pn_sweep_sometimes(domain); /* the dead may have some */
+    }
+    return status;
+}
+
+pn_status
+pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *name, const char *form)
+{
+    pn_status status = pn_domain_enter(domain);
+    if (status == PN_OK) {
+        pn_buffer_cell *cell = pn_buffer_at(domain, offset);
+        size_t length = strnlen(form, PN_BUFFER_FORM - 1);
+        memcpy(cell->form, form, length);
+        cell->form[length] = '\0';
+        pn_object_set_name(domain, offset, name);
+        pn_domain_leave(domain);
     }
     return status;
 }

@@ -134,7 +134,8 @@ buffer_dealloc(BufferObject *self)
 /* ---- making ------------------------------------------------------------------------- */
 
 static int
-make(SharedObject *self, DomainObject *domain, const char *name, Py_ssize_t length, int shared)
+make(SharedObject *self, DomainObject *domain, const char *name, Py_ssize_t length, int shared,
+     const char *form)
 {
     uint64_t offset, flags = shared ? PN_BUFFER_SHARED : 0;
     uint32_t generation;
@@ -147,20 +148,28 @@ make(SharedObject *self, DomainObject *domain, const char *name, Py_ssize_t leng
         return -1;
     }
     pn_shared_set(self, domain, offset, generation);
-    pn_object_set_name(domain->domain, offset, name);
+    if (form[0] != '\0') {
+        status = pn_buffer_describe(domain->domain, offset, name, form);
+        if (status != PN_OK) {
+            pn_raise(status, domain->domain, "Buffer", name);
+            return -1;
+        }
+    } else {
+        pn_object_set_name(domain->domain, offset, name);
+    }
     return shared ? list_shared(pn_state_of((PyObject *)self), (BufferObject *)self) : 0;
 }
 
 static int
 buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"domain", "nbytes", "name", "shared", NULL};
+    static char *names[] = {"domain", "nbytes", "name", "shared", "form", NULL};
     PyObject *domain_object;
     Py_ssize_t length;
-    const char *name = "";
+    const char *name = "", *form = "";
     int shared = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|sp", names, &domain_object, &length, &name,
-                                     &shared)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|sps", names, &domain_object, &length, &name,
+                                     &shared, &form)) {
         return -1;
     }
     DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
@@ -175,7 +184,11 @@ buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
         PyErr_Format(PyExc_ValueError, "nbytes must be 0 or more, not %zd", length);
         return -1;
     }
-    return make(self, domain, name, length, shared);
+    if (strlen(form) >= PN_BUFFER_FORM) {
+        PyErr_Format(PyExc_ValueError, "form must be shorter than %d bytes", (int)PN_BUFFER_FORM);
+        return -1;
+    }
+    return make(self, domain, name, length, shared, form);
 }
 
 /* ---- looking --------------------------------------------------------------------------- */

@@ -119,6 +119,9 @@ module_exec(PyObject *module)
         add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0) {
         return -1;
     }
+    if (PyModule_AddIntConstant(module, "LAYOUT_VERSION", PN_LAYOUT_VERSION) < 0) {
+        return -1;
+    }
     state->kinds[PN_OBJECT_RING] = state->ring_type;
     state->kinds[PN_OBJECT_MUTEX] = state->mutex_type;
     state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;

@@ -53,6 +53,7 @@ pn_state *pn_state_of(PyObject *instance);
 typedef struct {
     PyObject_HEAD
     pn_domain *domain;
+    PyObject *weak; /* those of other programs go when nobody uses them any more */
 } DomainObject;
 
 /* The base of all shared objects: a cell of a domain, held as long as this lives. */

@@ -13,9 +13,11 @@ if _sys.platform != "linux":
     )
 
 from procession._base import errors as errors
+from procession._base.errors import Ambiguous as Ambiguous
 from procession._base.errors import DomainFull as DomainFull
 from procession._base.errors import ForkWarning as ForkWarning
 from procession._base.errors import LayoutMismatch as LayoutMismatch
+from procession._base.errors import NotFound as NotFound
 from procession._base.errors import NotOwner as NotOwner
 from procession._base.errors import NotRedeliverable as NotRedeliverable
 from procession._base.errors import NotShared as NotShared
@@ -29,8 +31,10 @@ from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
+from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
@@ -39,12 +43,14 @@ from procession._sync.locks import RLock as RLock
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ambiguous",
     "DomainFull",
     "ForkWarning",
     "JoinableQueue",
     "LayoutMismatch",
     "Lock",
     "Mutex",
+    "NotFound",
     "NotOwner",
     "NotRedeliverable",
     "NotShared",
@@ -59,7 +65,9 @@ __all__ = [
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
+    "attach",
     "doctor",
     "errors",
+    "publish",
     "shared_array",
 ]

@@ -186,6 +186,10 @@ class Bench:
         del other
         self.domain.release_slot(index, generation)
 
+    def visit_domain(self) -> None:
+        other = _core.Domain.attach(os.dup(self.domain.fd), visitor=True)
+        assert other.visitor  # and its line goes with it
+
     def hold(self, shared: _core.Shared) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
         shared._hold_for(index)
@@ -254,6 +258,11 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.create wrong": lambda _: _core.Domain.create(size="big"),  # type: ignore[arg-type]
     "Domain.attach": Bench.attach_domain,
     "Domain.attach wrong": lambda _: _core.Domain.attach(-1),
+    "Domain.identify": lambda bench: _core.Domain.identify(bench.domain.fd),
+    "Domain.identify no domain": lambda _: _core.Domain.identify(0),
+    "Domain.identify wrong": lambda _: _core.Domain.identify(-1),
+    "Domain.objects": lambda bench: bench.domain.objects(),
+    "Domain.attach visitor": Bench.visit_domain,
     "Domain.watch": lambda bench: _core.Domain.watch(os.dup(bench.domain.fd)),
     "Domain.reserve_slot": Bench.slot,
     "Domain.reserve_slot wrong": lambda bench: bench.domain.reserve_slot(1),  # type: ignore[arg-type]
@@ -291,7 +300,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.used": lambda bench: bench.domain.used(),
     "Domain.cool": lambda bench: bench.domain.cool(0),
     "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
-    **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation")},
+    **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation", "visitor")},
     "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
     "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
     "Shared._attach stale": lambda bench: _core.Ring._attach(bench.domain, bench.ring._handle[0], 1 << 30),

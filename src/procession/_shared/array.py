@@ -9,6 +9,7 @@ arguments of a process that is being started, it pickles as numpy has it: by its
 
 from __future__ import annotations
 
+import ast
 import copyreg
 import math
 import operator
@@ -60,7 +61,8 @@ def shared_array(
     read and write the same memory, and nobody locks it for them. It lives as long as anybody has it.
 
     `fill`: what is in it at first, anything that ``array[...] = fill`` takes; 0: zeros, as ``numpy.zeros`` has
-    them; None: whatever the memory held before, which is the fastest. `name`: a label, shown in errors.
+    them; None: whatever the memory held before, which is the fastest. `name`: a label, shown in errors, and by which
+    another program finds it (``attach``).
 
     Raises TypeError for a dtype with Python objects in it, ValueError for a shape that cannot be, DomainFull if
     it is larger than what is left of the domain, ImportError where numpy is not installed.
@@ -84,13 +86,40 @@ def shared_array(
     nbytes = math.prod(dimensions) * kind.itemsize
     # One byte at least; a size that no number of C can hold is refused as any other that is too large.
     size = nbytes if 0 < nbytes <= LARGEST else min(max(nbytes, 1), LARGEST)
-    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True)
+    form = "" if name is None else _form(dimensions, kind)
+    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True, form)
     array = numpy.ndarray(dimensions, kind, buffer)
     if type(fill) is int and fill == 0:
         numpy.ndarray(nbytes, numpy.uint8, buffer).fill(0)
     elif fill is not None:
         array[...] = fill
     return array
+
+
+LONGEST_FORM = 223  # bytes, in the Buffer's cell
+
+
+def _form(dimensions: tuple[int, ...], kind: Any) -> str:
+    """For a program that finds the array by its name: what ``found_array()`` makes it from. "": it shall not be found."""
+    form = ascii((dimensions, kind.descr if kind.names else kind.str))
+    # A structure of a hundred fields, or one whose fields overlap, which `descr` does not tell.
+    is_told = not kind.names or _is_told(kind)
+    return form if is_told and len(form) <= LONGEST_FORM else ""
+
+
+def _is_told(kind: Any) -> bool:
+    numpy: Any = sys.modules["numpy"]
+    try:
+        return bool(numpy.dtype(kind.descr) == kind)
+    except (TypeError, ValueError):
+        return False
+
+
+def found_array(buffer: _core.Buffer, form: str) -> Any:
+    """Return the array that another program made in this Buffer, by the form that stands there."""
+    numpy: Any = sys.modules.get("numpy") or _import_numpy()
+    dimensions, kind = ast.literal_eval(form)
+    return numpy.ndarray(dimensions, numpy.dtype(kind), buffer)
 
 
 def _import_numpy() -> Any:
