@@ -22,7 +22,8 @@ typedef struct {
     pn_word64 block; /* offset, 0: none yet */
     pn_word64 length;
     pn_word64 flags;
-    char form[PN_BUFFER_FORM]; /* for who finds it by name: what stands in it, in its maker's words */
+    char form
+        [PN_BUFFER_FORM]; /* for who finds it by name: what stands in it, in its maker's words */
 } pn_buffer_cell;
 
 _Static_assert(sizeof(pn_buffer_cell) <= PN_SMALL_CELL, "a buffer fits the small cell");

@@ -124,9 +124,10 @@ domain_watch(PyTypeObject *type, PyObject *argument)
     return status == PN_OK ? wrap(type, domain) : pn_raise(status, NULL, "domain", "");
 }
 
-PyDoc_STRVAR(identify_doc, "identify(fd, /)\n--\n\n"
-                           "(uuid, layout version, inode of the pid namespace) of the domain behind "
-                           "a descriptor, which stays the caller's; None: it is no domain.");
+PyDoc_STRVAR(identify_doc,
+             "identify(fd, /)\n--\n\n"
+             "(uuid, layout version, inode of the pid namespace) of the domain behind "
+             "a descriptor, which stays the caller's; None: it is no domain.");
 
 static PyObject *
 domain_identify(PyObject *Py_UNUSED(type), PyObject *argument)

@@ -169,9 +169,7 @@ class LeasedRing(Ring):
 
 @disjoint_base
 class Buffer(Shared):
-    def __init__(
-        self, domain: Domain, nbytes: int, name: str = "", shared: bool = False, form: str = ""
-    ) -> None: ...
+    def __init__(self, domain: Domain, nbytes: int, name: str = "", shared: bool = False, form: str = "") -> None: ...
     @property
     def nbytes(self) -> int: ...
     @property

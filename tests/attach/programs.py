@@ -32,7 +32,7 @@ for line in sys.stdin:
 """
 
 
-class Raised(Exception):  # noqa: N818
+class Raised(Exception):
     """What the program raised: the name of the class, the text."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -95,7 +96,7 @@ def test_mapping_lists_what_is_there_now() -> None:
         first.do("a, b = mp.Lock(name='a'), mp.Queue(name='b')")
         second.do(f"run = mp.attach({first.pid})")
         assert second.do("(list(run), len(run), 'a' in run, 'c' in run)") == (["a", "b"], 2, True, False)
-        assert second.do("[(entry.name, entry.type) for entry in run.entries()]") == [("a", "Lock"), ("b", "Queue")]
+        assert second.do("[(entry.name, entry.kind) for entry in run.entries()]") == [("a", "Lock"), ("b", "Queue")]
         assert second.do("repr(run)") == f"<Attached to process {first.pid}: 'a' Lock, 'b' Queue>"
         first.do("c = mp.Mutex(name='c'); del a")
         assert second.do("(list(run), run.get('a'))") == (["b", "c"], None)
@@ -166,14 +167,16 @@ def test_held_object_outlives_its_program() -> None:
 @pytest.mark.parametrize("victim", [0, 1], ids=["first", "second"])
 def test_lock_of_a_killed_program_comes_to_the_other(kind: str, victim: int) -> None:
     with programs() as both:
-        both[0].do(f"lock = mp.{kind}(name='lock')" + ("; lock._repair = lambda error: None" if kind == "Mutex" else ""))
+        both[0].do(
+            f"lock = mp.{kind}(name='lock')" + ("; lock._repair = lambda error: None" if kind == "Mutex" else "")
+        )
         both[1].do(f"lock = mp.attach({both[0].pid})['lock']")
         if kind == "Mutex":
             both[1].do("import warnings; warnings.simplefilter('ignore')")
         assert both[victim].do("lock.acquire()") is True
         other = both[1 - victim]
         other.begin("lock.acquire(timeout=100)")
-        other_sleeps = f"lock.statistics().waiters == 1"
+        other_sleeps = "lock.statistics().waiters == 1"
         until(lambda: both[victim].do(other_sleeps))
         both[victim].kill()
         assert other.answer() is True
@@ -282,21 +285,11 @@ def test_child_of_the_second_uses_what_it_is_given(method: str, tmp_path: Path) 
 
 FAMILY = """
 import os, signal, sys, procession as mp
-
-def idle(q):
-    q.put(os.getpid())
-    signal.pause()
-
-def fork_and_idle(q):
-    if os.fork() == 0:
-        idle(q)
-    idle(q)
-
 q = mp.attach(int(sys.argv[1]))["pids"]
-child = mp.Process(target=fork_and_idle, args=(q,), orphan="keep", start_method="fork")
-child.start()
-print(child.pid, flush=True)
-child.join()
+for generation in range(3):  # the program, its fork, and the fork's fork
+    q.put(os.getpid())
+    if os.fork() != 0:
+        break
 signal.pause()
 """
 
@@ -312,28 +305,29 @@ def is_alive(pid: int) -> bool:
 def test_guardian_of_the_first_leaves_processes_of_the_second_alone() -> None:
     with programs(1) as (first,):
         first.do("pids = mp.Queue(name='pids')")
-        first.do("child = mp.Process(target=signal.pause, start_method='fork')")
-        first.do("child.start()")  # from now on it has a guardian
-        second = subprocess.Popen([sys.executable, "-c", FAMILY, str(first.pid)], stdout=subprocess.PIPE, text=True)
-        assert second.stdout is not None
-        child = int(second.stdout.readline())
-        pids = {first.do("pids.get()"), first.do("pids.get()")}
-        grandchild = (pids - {child}).pop()
+        # When the child is killed, its fork is ended: so one sees that the guardian has looked.
+        first.do("work = lambda: (os.fork(), pids.put(os.getpid()), signal.pause())")
+        first.do("child = mp.Process(target=work, start_method='fork'); child.start()")
+        own = {first.do("pids.get()"), first.do("pids.get()")}
+        second = subprocess.Popen([sys.executable, "-c", FAMILY, str(first.pid)])
+        family = [first.do("pids.get()") for _ in range(3)]
         try:
-            # Killed, with a fork of its own: in its own program that fork would be ended, were it not for "keep".
-            os.kill(child, signal.SIGKILL)
-            until(lambda: not is_alive(child))
+            assert family[0] == second.pid
+            os.kill(family[1], signal.SIGKILL)
+            until(lambda: not is_alive(family[1]))
+            first.do("child.kill()")
+            until(lambda: not any(is_alive(pid) for pid in own))
+            assert is_alive(family[0])
+            assert is_alive(family[2])
             first.kill()
-            own = is_alive(second.pid)
-            for _ in range(300):  # the guardian looks at least once a second
-                assert is_alive(second.pid) and own
-                signal.sigtimedwait([], 0.01)
-            # A fork of a killed child is ended by the second's own guardian, or not at all.
+            signal.sigtimedwait([], 2.5)  # it looks at least once a second
+            assert is_alive(family[0])
+            assert is_alive(family[2])
         finally:
-            second.kill()
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             second.wait()
-            second.stdout.close()
-            until(lambda: not is_alive(grandchild))
 
 
 RUN_BY_A_CHILD = """
@@ -412,7 +406,7 @@ def test_another_layout_version_is_refused_by_name() -> None:
 def test_memory_that_is_no_domain_is_passed_over() -> None:
     with programs() as (first, second):
         first.do("fd = os.memfd_create('procession'); os.truncate(fd, 1 << 30)")
-        with pytest.raises(Raised, match="NotFound.*has no objects"):
+        with pytest.raises(Raised, match=r"NotFound.*has no objects"):
             second.do(f"mp.attach({first.pid})")
         first.do("lock = mp.Lock(name='lock')")
         assert second.do(f"list(mp.attach({first.pid}))") == ["lock"]
@@ -468,7 +462,7 @@ def test_process_that_is_a_visitor_everywhere_has_nothing_of_its_own() -> None:
     with programs(3) as (first, second, third):
         first.do("lock = mp.Lock(name='lock')")
         second.do(f"lock = mp.attach({first.pid})['lock']")
-        with pytest.raises(Raised, match="NotFound.*has no objects"):
+        with pytest.raises(Raised, match=r"NotFound.*has no objects"):
             third.do(f"mp.attach({second.pid})")
 
 
@@ -476,7 +470,7 @@ def test_full_process_table_is_told() -> None:
     with programs() as (first, second):
         first.do("lock = mp.Lock(name='lock'); from procession._memory.domain import domains")
         first.do("reserved = [domains.default.reserve_slot('', 0) for _ in range(1023)]")
-        with pytest.raises(Raised, match="DomainFull.*process table is full"):
+        with pytest.raises(Raised, match=r"DomainFull.*process table is full"):
             second.do(f"mp.attach({first.pid})")
         first.do("domains.default.release_slot(*reserved[0])")
         assert second.do(f"list(mp.attach({first.pid}))") == ["lock"]

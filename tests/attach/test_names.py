@@ -14,7 +14,7 @@ from procession import NotFound, attach, publish
 from procession._process.programs import Program as Entry
 from procession._process.programs import running_programs, this_boot, this_namespace
 from tests.attach.programs import Program, Raised, programs
-from tests.helpers import output_of, until
+from tests.helpers import output_of
 
 
 @pytest.fixture
@@ -172,9 +172,9 @@ def test_folder_of_another_user_is_refused(places: tuple[Path, Path]) -> None:
         place.mkdir(mode=0o700)
         (place / planted).touch()
         os.chown(place, 12345, 12345)
-    with programs(1) as (first,):
-        with pytest.raises(Raised, match="PermissionError.*this one is of user 12345 with mode 700"):
-            first.do("mp.publish('etl')")
+    refusal = pytest.raises(Raised, match=r"PermissionError.*this one is of user 12345 with mode 700")
+    with programs(1) as (first,), refusal:
+        first.do("mp.publish('etl')")
     assert running_programs() == []
     for place in places:
         assert (place / planted).exists()  # nor is anything removed there
@@ -186,9 +186,11 @@ def test_link_in_the_place_of_the_folder_is_not_followed(places: tuple[Path, Pat
     (elsewhere / "0-0-0-0-precious").touch()
     for place in places:
         place.symlink_to(elsewhere)
-    with programs(1) as (first,):
-        with pytest.raises(Raised, match=r"(PermissionError|NotADirectoryError).*names of programs are kept in a folder"):
-            first.do("mp.publish('etl')")
+    with (
+        programs(1) as (first,),
+        pytest.raises(Raised, match=r"(PermissionError|NotADirectoryError).*names of programs are kept in a folder"),
+    ):
+        first.do("mp.publish('etl')")
     with pytest.raises(NotFound):
         attach("etl")
     assert os.listdir(elsewhere) == ["0-0-0-0-precious"]
@@ -228,9 +230,7 @@ def test_name_in_another_pid_namespace_is_refused_by_name_and_kept(places: tuple
     try:
         first.do("mp.publish('etl')")
         assert output_of(
-            "import procession as mp\n"
-            "try: mp.attach('etl')\n"
-            "except mp.LayoutMismatch as error: print(error)"
+            "import procession as mp\ntry: mp.attach('etl')\nexcept mp.LayoutMismatch as error: print(error)"
         ).startswith("the program 'etl' runs in another pid namespace")
         assert names_in(places[0]) == ["etl"]  # its pid says nothing here
     finally:

@@ -46,7 +46,7 @@ class Entry(NamedTuple):
     """One object of a program, as ``entries()`` lists it."""
 
     name: str
-    type: str  # of our names: "Queue", "Lock", "shared_array"
+    kind: str  # one of our names: "Queue", "Lock", "shared_array"
     place: tuple[type[_core.Shared], bytes, int, int, str]  # what open() needs
 
 
@@ -85,10 +85,10 @@ class Attached(Mapping[str, Any]):
             entries = self.entries()
             named = [entry for entry in entries if entry.name == name]
             if not named:
-                there = ", ".join(f"{entry.name!r} ({entry.type})" for entry in entries) or "nothing"
+                there = ", ".join(f"{entry.name!r} ({entry.kind})" for entry in entries) or "nothing"
                 raise NotFound(f"{self._title} has no object named {name!r}; it has: {there}")
             if len(named) > 1:
-                kinds = ", ".join(entry.type for entry in named)
+                kinds = ", ".join(entry.kind for entry in named)
                 raise Ambiguous(
                     f"{len(named)} objects of {self._title} are named {name!r} ({kinds}): choose one of entries(), and "
                     "open() it"
@@ -108,7 +108,7 @@ class Attached(Mapping[str, Any]):
         return any(entry.name == name for entry in self.entries())
 
     def __repr__(self) -> str:
-        there = ", ".join(f"{entry.name!r} {entry.type}" for entry in self.entries())
+        there = ", ".join(f"{entry.name!r} {entry.kind}" for entry in self.entries())
         return f"<Attached to {self._title}: {there or 'nothing'}>"
 
 

@@ -93,7 +93,9 @@ def open_folder(path: str) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-            raise PermissionError(error.errno, "names of programs are kept in a folder, and this is none", path) from None
+            raise PermissionError(
+                error.errno, "names of programs are kept in a folder, and this is none", path
+            ) from None
         raise
     about = os.fstat(fd)
     if about.st_uid != os.geteuid() or about.st_mode & PRIVATE:
@@ -107,16 +109,18 @@ def open_folder(path: str) -> int:
     return fd
 
 
-def make_file(file: str) -> tuple[str, int]:
-    """Make an empty file in the best folder, which is made if need be; return the folder's path and descriptor."""
+def make_file(file: str) -> str:
+    """Make an empty file in the best folder, which is made if need be; return the folder's path."""
     *better, last = places()
     for path in better:
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            return path, _made(path, file)
-    return last, _made(last, file)
+            _make_in(path, file)
+            return path
+    _make_in(last, file)
+    return last
 
 
-def _made(path: str, file: str) -> int:
+def _make_in(path: str, file: str) -> None:
     flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         with suppress(FileExistsError):
@@ -125,53 +129,41 @@ def _made(path: str, file: str) -> int:
         try:
             os.close(os.open(file, flags, 0o600, dir_fd=folder))
         except FileNotFoundError:
-            os.close(folder)  # whoever left it empty has just removed it
-        except BaseException:
+            continue  # whoever left it empty has just removed it
+        finally:
             os.close(folder)
-            raise
-        else:
-            return folder
+        return
+
+
+def remove_file(path: str, file: str) -> None:
+    """Remove it, and the folder with the last one."""
+    with suppress(OSError):
+        folder = open_folder(path)
+        try:
+            os.unlink(file, dir_fd=folder)
+        finally:
+            os.close(folder)
+        os.rmdir(path)
 
 
 # ---- a name for this program ---------------------------------------------------------------
 
 
-class Publication(NamedTuple):
-    """The name that a process has published."""
-
-    program: Program
-    path: str
-    folder: int
-
-    def withdraw(self, *, but: str = "") -> None:
-        """Remove the file, unless it has this name, and the folder if it was the last."""
-        file = self.program.file()
-        try:
-            # A fork has this as well, and the file is its parent's.
-            if file != but and self.program.pid == os.getpid():
-                with suppress(OSError):
-                    os.unlink(file, dir_fd=self.folder)
-                with suppress(OSError):
-                    os.rmdir(self.path)
-        finally:
-            os.close(self.folder)
-
-
 class _Name:
-    """What this process has published, if anything."""
+    """What this process has published, if anything: whose it is, and where its file is."""
 
     def __init__(self) -> None:
-        self._now: Publication | None = None
+        self._now: tuple[Program, str] | None = None
         self._is_watched = False
 
     def publish(self, name: str) -> None:
         """Make the file; that of a former name goes."""
         pid = os.getpid()
         program = Program(this_boot(), this_namespace(), pid, start_time(pid) or 0, name)
-        file = program.file()
-        former, self._now = self._now, Publication(program, *make_file(file))
-        if former is not None:
-            former.withdraw(but=file)
+        former = self._now
+        self._now = program, make_file(program.file())
+        if former not in {None, self._now}:
+            self._forget(former)
         if not self._is_watched:
             self._is_watched = True
             atexit.register(self.withdraw)
@@ -179,8 +171,12 @@ class _Name:
     def withdraw(self) -> None:
         """Take it back."""
         former, self._now = self._now, None
-        if former is not None:
-            former.withdraw()
+        self._forget(former)
+
+    @staticmethod
+    def _forget(former: tuple[Program, str] | None) -> None:
+        if former is not None and former[0].pid == os.getpid():  # a fork knows of its parent's, and leaves it
+            remove_file(former[1], former[0].file())
 
 
 own_name = _Name()
@@ -197,7 +193,7 @@ def publish(name: str) -> None:
     no folder for it can be made, or if the folder is not this user's alone.
 
     >>> publish("etl")
-    >>> attach("etl").pid == os.getpid()
+    >>> find_program("etl") == os.getpid()
     True
     """
     if not isinstance(name, str):
