@@ -240,7 +240,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_getset, getset},
     {Py_bf_getbuffer, buffer_get},
-    {Py_tp_doc, "Buffer(domain, nbytes, name=\"\", shared=False)\n--\n\n"
+    {Py_tp_doc, "Buffer(domain, nbytes, name=\"\", shared=False, form='')\n--\n\n"
                 "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
     {0, NULL},
 };
