@@ -13,7 +13,7 @@ look_through(pn_domain *domain, pn_block_kind kind, pn_found *list, size_t capac
     for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
          at = pn_slab_next_cell(domain, kind, at)) {
         pn_object *object = pn_at(domain, at);
-        if (object->name[0] == '\0') {
+        if (object->name[0] == '\0' || (atomic_load(&object->flags) & PN_OBJECT_PART)) {
             continue;
         }
         if (count < capacity) {

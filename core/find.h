@@ -20,7 +20,7 @@ typedef struct {
     char name[PN_NAME];
 } pn_found;
 
-/* All objects that have a name, in no order; `list` is to be freed. */
+/* All objects that have a name, in no order, without those that are parts of others; `list` is to be freed. */
 pn_status pn_find_named(pn_domain *domain, pn_found **list, size_t *count);
 
 #endif

@@ -3,7 +3,11 @@
 #endif
 #include "kind.h"
 
+#include "atomic.h"
+#include "barrier.h"
 #include "buffer.h"
+#include "condition.h"
+#include "event.h"
 #include "ring.h"
 
 static bool
@@ -25,8 +29,19 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_RLOCK] = {.size = sizeof(pn_lock_cell), .is_robust_lock = true},
     [PN_OBJECT_LOCK] = {.size = sizeof(pn_lock_cell), .bury = bury_lock},
     [PN_OBJECT_BUFFER] = {.size = sizeof(pn_buffer_cell),
+                          .bury = pn_buffer_bury,
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
+    [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell)},
+    [PN_OBJECT_CONDITION] = {.size = sizeof(pn_condition_cell),
+                             .bury = pn_condition_bury,
+                             .names_block = pn_condition_names_block,
+                             .discard = pn_condition_discard},
+    [PN_OBJECT_BARRIER] = {.size = sizeof(pn_barrier_cell),
+                           .bury = pn_barrier_bury,
+                           .names_block = pn_barrier_names_block,
+                           .discard = pn_barrier_discard},
+    [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -33,10 +33,19 @@ typedef enum {
     PN_OBJECT_RLOCK,
     PN_OBJECT_LOCK,
     PN_OBJECT_BUFFER, /* buffer.h */
+    PN_OBJECT_EVENT,
+    PN_OBJECT_CONDITION,
+    PN_OBJECT_BARRIER,
+    PN_OBJECT_ATOMIC, /* atomic.h */
     PN_OBJECT_TYPES   /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
-enum { PN_OBJECT_SCAN = 1 }; /* its sums say nothing any more */
+enum {
+    PN_OBJECT_SCAN = 1, /* its sums say nothing any more */
+    PN_OBJECT_KEPT =
+        2, /* not freed, though nobody holds it: its name keeps it (buffer.h); under header.lock */
+    PN_OBJECT_PART = 4 /* of another object, which is found by its name instead of it (find.h) */
+};
 
 #define PN_NAME 48
 

@@ -51,6 +51,9 @@ typedef enum {
     PN_WAIT_LOCK,
     PN_WAIT_GET,
     PN_WAIT_PUT,
+    PN_WAIT_EVENT,
+    PN_WAIT_CONDITION,
+    PN_WAIT_BARRIER,
 } pn_wait_kind;
 
 /* Who sleeps on what; written on the way to sleep only. */

@@ -150,33 +150,29 @@ domain_identify(PyObject *Py_UNUSED(type), PyObject *argument)
 
 /* ---- objects by name --------------------------------------------------------------- */
 
-static PyObject *
-text_of(const char *bytes, size_t size)
-{
-    return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strnlen(bytes, size), "replace");
-}
-
-/* (type, offset, generation, form, name). It may be freed by now, and another one made in its cell: then the handle is
- * refused by whoever uses it. */
+/* (type, offset, generation, name); NULL without an exception for what its maker did not mean to be found. It may be
+ * freed by now, and another one made in its cell: then the handle is refused by whoever uses it. */
 static PyObject *
 describe(pn_state *state, pn_domain *domain, const pn_found *found)
 {
     PyTypeObject *type = found->type < PN_OBJECT_TYPES ? state->kinds[found->type] : NULL;
-    const char *form = "";
     if (found->type == PN_OBJECT_RING &&
         ((const pn_ring_cell *)pn_at(domain, found->offset))->leases.kept) {
         type = state->leased_type;
-    } else if (found->type == PN_OBJECT_BUFFER) {
-        form = pn_buffer_at(domain, found->offset)->form;
-        type = form[0] != '\0' ? type : NULL; /* its maker did not say how to use it */
+    } else if (found->type == PN_OBJECT_BUFFER &&
+               atomic_load(&pn_buffer_at(domain, found->offset)->form) == 0) {
+        type = NULL;
     }
-    return Py_BuildValue("OKINN", type != NULL ? (PyObject *)type : Py_None,
-                         (unsigned long long)found->offset, found->generation,
-                         text_of(form, PN_BUFFER_FORM), text_of(found->name, PN_NAME));
+    if (type == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("OKIN", (PyObject *)type, (unsigned long long)found->offset,
+                         found->generation,
+                         PyUnicode_DecodeUTF8(found->name, (Py_ssize_t)strlen(found->name), "replace"));
 }
 
 static PyObject *
-domain_objects(DomainObject *self, PyObject *Py_UNUSED(none))
+domain_named(DomainObject *self, PyObject *Py_UNUSED(none))
 {
     pn_state *state = pn_state_of((PyObject *)self);
     pn_found *found;
@@ -195,7 +191,7 @@ domain_objects(DomainObject *self, PyObject *Py_UNUSED(none))
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < count; i++) {
         PyObject *line = describe(state, self->domain, &found[i]);
-        if (line == NULL || PyList_Append(list, line) < 0) {
+        if ((line == NULL && PyErr_Occurred()) || (line != NULL && PyList_Append(list, line) < 0)) {
             Py_CLEAR(list);
         }
         Py_XDECREF(line);
@@ -400,6 +396,25 @@ domain_used(DomainObject *self, PyObject *Py_UNUSED(none))
                          (unsigned long long)pn_heap_used(domain, PN_BLOCK_REPORT));
 }
 
+static PyObject *
+domain_objects(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_domain *domain = self->domain;
+    unsigned long count = 0;
+    pn_status status = pn_domain_enter(domain);
+    if (status != PN_OK) {
+        return pn_raise(status, domain, "Domain", "");
+    }
+    for (pn_block_kind kind = PN_BLOCK_SLAB_SMALL; kind <= PN_BLOCK_SLAB_LARGE; kind++) {
+        for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
+             at = pn_slab_next_cell(domain, kind, at)) {
+            count++;
+        }
+    }
+    pn_domain_leave(domain);
+    return PyLong_FromUnsignedLong(count);
+}
+
 /* ---- attributes ------------------------------------------------------------------------ */
 
 static PyObject *
@@ -467,10 +482,8 @@ static PyMethodDef methods[] = {
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, attach_doc},
     {"watch", (PyCFunction)domain_watch, METH_O | METH_CLASS, watch_doc},
     {"identify", (PyCFunction)domain_identify, METH_O | METH_STATIC, identify_doc},
-    {"objects", (PyCFunction)domain_objects, METH_NOARGS,
-     "objects($self)\n--\n\n"
-     "What has a name: [(type, offset, generation, form, name)]; the type is None for what cannot "
-     "be used without having been sent."},
+    {"named", (PyCFunction)domain_named, METH_NOARGS,
+     "named($self)\n--\n\nWhat can be found by a name: [(type, offset, generation, name)]."},
     {"reserve_slot", (PyCFunction)domain_reserve_slot, METH_VARARGS, NULL},
     {"release_slot", (PyCFunction)domain_release_slot, METH_VARARGS, NULL},
     {"slots", (PyCFunction)domain_slots, METH_NOARGS, NULL},
@@ -496,6 +509,8 @@ static PyMethodDef methods[] = {
      "cool($self, idle, /)\n--\n\n"
      "Give back the memory of what has been free for `idle` seconds; how many bytes."},
     {"used", (PyCFunction)domain_used, METH_NOARGS, NULL},
+    {"objects", (PyCFunction)domain_objects, METH_NOARGS,
+     "objects($self)\n--\n\nHow many shared objects there are."},
     {NULL},
 };
 

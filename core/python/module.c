@@ -42,7 +42,9 @@ static PyMethodDef functions[] = {
      "_use_serializer($module, dumps, loads, /)\n--\n\nHow items that are not plain become bytes."},
     {"_use_arrays", use_arrays, METH_VARARGS,
      "_use_arrays($module, teach, reducers, /)\n--\n\n"
-     "Whom to call when the first shared Buffer is here, and what pickling was told of types."},
+     "Whom to call when a shared Buffer and numpy are here, and what pickling was told of types."},
+    {"teach_arrays", pn_py_teach_arrays, METH_NOARGS,
+     "teach_arrays($module)\n--\n\nCall it, if both are here and it was not called before."},
     {"find_shared", pn_py_find_shared, METH_O,
      "find_shared($module, obj, /)\n--\n\n"
      "The shared Buffer in which all bytes of an object lie, and where its first element is there; "
@@ -107,7 +109,8 @@ module_exec(PyObject *module)
     pn_state *state = PyModule_GetState(module);
     pn_platform_init();
     state->buffers_name = Py_BuildValue("(s)", "buffers");
-    if (state->buffers_name == NULL ||
+    state->numpy_name = PyUnicode_InternFromString("numpy");
+    if (state->buffers_name == NULL || state->numpy_name == NULL ||
         add_type(module, &pn_domain_spec, NULL, &state->domain_type) < 0 ||
         add_type(module, &pn_child_spec, NULL, &state->child_type) < 0 ||
         add_type(module, &pn_shared_spec, NULL, &state->shared_type) < 0 ||
@@ -116,7 +119,13 @@ module_exec(PyObject *module)
         add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
         add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
         add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
-        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0) {
+        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
+        add_type(module, &pn_event_spec, state->shared_type, &state->event_type) < 0 ||
+        add_type(module, &pn_condition_spec, state->shared_type, &state->condition_type) < 0 ||
+        add_type(module, &pn_barrier_spec, state->shared_type, &state->barrier_type) < 0 ||
+        add_type(module, &pn_atomic_spec, state->shared_type, &state->atomic_type) < 0 ||
+        add_type(module, &pn_guarded_spec, NULL, &state->guarded_type) < 0 ||
+        add_type(module, &pn_guarded_attribute_spec, NULL, &state->guarded_attribute_type) < 0) {
         return -1;
     }
     if (PyModule_AddIntConstant(module, "LAYOUT_VERSION", PN_LAYOUT_VERSION) < 0) {
@@ -127,6 +136,10 @@ module_exec(PyObject *module)
     state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;
     state->kinds[PN_OBJECT_LOCK] = state->lock_type;
     state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
+    state->kinds[PN_OBJECT_EVENT] = state->event_type;
+    state->kinds[PN_OBJECT_CONDITION] = state->condition_type;
+    state->kinds[PN_OBJECT_BARRIER] = state->barrier_type;
+    state->kinds[PN_OBJECT_ATOMIC] = state->atomic_type;
     return 0;
 }
 
@@ -143,6 +156,12 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->lock_type);
     Py_VISIT(state->buffer_type);
+    Py_VISIT(state->event_type);
+    Py_VISIT(state->condition_type);
+    Py_VISIT(state->barrier_type);
+    Py_VISIT(state->atomic_type);
+    Py_VISIT(state->guarded_type);
+    Py_VISIT(state->guarded_attribute_type);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     Py_VISIT(state->teach);
@@ -168,12 +187,19 @@ module_clear(PyObject *module)
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->buffer_type);
+    Py_CLEAR(state->event_type);
+    Py_CLEAR(state->condition_type);
+    Py_CLEAR(state->barrier_type);
+    Py_CLEAR(state->atomic_type);
+    Py_CLEAR(state->guarded_type);
+    Py_CLEAR(state->guarded_attribute_type);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
     Py_CLEAR(state->teach);
     Py_CLEAR(state->reducers);
     Py_CLEAR(state->array_reducer);
     Py_CLEAR(state->buffers_name);
+    Py_CLEAR(state->numpy_name);
     Py_CLEAR(state->numpy.ndarray);
     for (size_t i = 0; i < PN_ARRAY_DTYPES; i++) {
         Py_CLEAR(state->numpy.dtypes[i]);

@@ -34,6 +34,35 @@ pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset, uint32_
     self->generation = generation;
 }
 
+int
+pn_shared_init(SharedObject *self, PyObject *args, PyObject *kwargs, pn_object_type type,
+               const char *what)
+{
+    static char *names[] = {"domain", "name", NULL};
+    PyObject *domain_object;
+    const char *name = "";
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s", names, &domain_object, &name)) {
+        return -1;
+    }
+    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    if (domain == NULL) {
+        return -1;
+    }
+    if (self->offset != 0) {
+        PyErr_SetString(PyExc_RuntimeError, "made already");
+        return -1;
+    }
+    uint64_t offset;
+    uint32_t generation;
+    pn_status status = pn_object_new(domain->domain, type, name, &offset, &generation);
+    if (status != PN_OK) {
+        pn_raise(status, domain->domain, what, name);
+        return -1;
+    }
+    pn_shared_set(self, domain, offset, generation);
+    return 0;
+}
+
 void
 pn_shared_dealloc(SharedObject *self)
 {
@@ -124,6 +153,16 @@ shared_hold_for(SharedObject *self, PyObject *argument)
 }
 
 static PyObject *
+shared_be_part(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    atomic_fetch_or(&pn_shared_cell(self)->flags, PN_OBJECT_PART);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 get_name(SharedObject *self, void *Py_UNUSED(closure))
 {
     if (self->offset == 0) {
@@ -151,6 +190,8 @@ get_domain(SharedObject *self, void *Py_UNUSED(closure))
 static PyMethodDef methods[] = {
     {"_attach", (PyCFunction)shared_attach, METH_VARARGS | METH_CLASS, attach_doc},
     {"_hold_for", (PyCFunction)shared_hold_for, METH_O, hold_for_doc},
+    {"_be_part", (PyCFunction)shared_be_part, METH_NOARGS,
+     "_be_part($self)\n--\n\nIt belongs to another object, which is found by its name instead."},
     {NULL},
 };
 

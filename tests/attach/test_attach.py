@@ -16,7 +16,7 @@ import pytest
 import procession
 from procession import _core, attach
 from procession._memory.domain import domains
-from procession._process.attach import CLASSES, MADE
+from procession._process.attach import CLASSES
 from tests.attach.programs import Program, Raised, programs
 from tests.helpers import output_of, until
 
@@ -26,6 +26,9 @@ KINDS = {
     "Lock": "mp.Lock(name='it')",
     "RLock": "mp.RLock(name='it')",
     "Mutex": "mp.Mutex(name='it')",
+    "Event": "mp.Event(name='it')",
+    "Barrier": "mp.Barrier(2, name='it')",
+    "Atomic": "mp.Atomic(5, name='it')",
     "ndarray": "mp.shared_array((2, 3), 'i4', fill=7, name='it')",
 }
 
@@ -40,7 +43,7 @@ def test_object_is_opened_as_what_it_is(kind: str) -> None:
 
 def test_every_type_of_the_core_has_its_class() -> None:
     types = [value for value in vars(_core).values() if isinstance(value, type) and issubclass(value, _core.Shared)]
-    assert {kind for kind in types if kind is not _core.Shared} == {*CLASSES, *MADE}
+    assert {kind for kind in types if kind is not _core.Shared} == {*CLASSES, _core.Buffer}
 
 
 def test_items_go_both_ways_in_order() -> None:
@@ -133,10 +136,18 @@ def test_payload_in_a_queue_has_no_name_to_be_found_by() -> None:
         assert second.do(f"list(mp.attach({first.pid}))") == ["q"]
 
 
-def test_structure_whose_form_is_too_long_is_not_listed() -> None:
+def test_structure_of_many_fields_is_the_same_memory() -> None:
     with programs() as (first, second):
-        first.do("a = mp.shared_array(2, [(f'field{i}', 'i4') for i in range(40)], name='a')")
-        first.do("b = mp.shared_array(2, [('field', 'i4')], name='b')")
+        first.do("a = mp.shared_array(2, [(f'field{i}', 'i4') for i in range(400)], name='a', fill=3)")
+        second.do(f"a = mp.attach({first.pid})['a']; a['field399'] = 9")
+        assert first.do("a['field399'].tolist()") == [9, 9]
+        assert second.do("a['field398'].tolist()") == [3, 3]
+
+
+def test_structure_with_overlapping_fields_is_not_listed() -> None:
+    with programs() as (first, second):
+        first.do("kind = {'names': ['a', 'b'], 'formats': ['i4', 'i2'], 'offsets': [0, 0]}")
+        first.do("a, b = mp.shared_array(2, kind, name='a'), mp.shared_array(2, name='b')")
         assert second.do(f"list(mp.attach({first.pid}))") == ["b"]
 
 

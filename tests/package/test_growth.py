@@ -14,6 +14,7 @@ import os
 import pickle
 import socket
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,7 +27,17 @@ from procession import _core
 
 CALLS = 1000
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
-RAISED = (ValueError, TypeError, RuntimeError, OSError, MemoryError, AssertionError, OverflowError, KeyError)
+RAISED = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    OSError,
+    MemoryError,
+    AssertionError,
+    OverflowError,
+    LookupError,
+    AttributeError,
+)
 
 
 class Unpicklable:
@@ -58,6 +69,35 @@ class Mutex(_core.Mutex):
         pass
 
 
+class Condition(_core.Condition):
+    """Has a place for its lock."""
+
+    _lock: Any
+
+
+class Guarded(_core.Guarded):
+    """With an attribute of its object, and one that its object does not have."""
+
+    copy = _core.GuardedAttribute("copy")
+    value = _core.GuardedAttribute("value")
+
+
+def set_guarded(bench: Bench) -> None:
+    guarded = Guarded(types.SimpleNamespace(), bench.rlock)
+    guarded.value = [1]
+    del guarded.value
+
+
+def enter_guarded(bench: Bench) -> None:
+    with bench.guarded:
+        pass
+
+
+def unlink(bench: Bench) -> None:
+    buffer = _core.Buffer(bench.domain, 8, "another", shared=True, named=True)
+    assert _core.Buffer._unlink(bench.domain, *buffer._handle)
+
+
 class Bench:
     """What the calls work on: one domain and one object of each type."""
 
@@ -74,8 +114,15 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
+        self.event = _core.Event(self.domain, "event")
+        self.condition = Condition(self.domain, "condition")
+        self.condition._lock = self.rlock
+        self.barrier = _core.Barrier(self.domain, 1, "barrier")
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
         self.shared = array_over(self.buffer)
+        self.named = _core.Buffer(self.domain, 8, "named", shared=True, named=True)
+        self.atomic = _core.Atomic(self.domain, "atomic", 1)
+        self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
@@ -222,6 +269,47 @@ def lock_calls(name: str) -> dict[str, Callable[[Bench], object]]:
     }
 
 
+def in_condition(call: Callable[[Any], object]) -> Callable[[Bench], object]:
+    def inside(bench: Bench) -> None:
+        with bench.condition:
+            call(bench.condition)
+
+    return inside
+
+
+def acquire_and_release(lock: Any) -> None:
+    lock.acquire()
+    lock.release()
+
+
+def new_condition(bench: Bench) -> None:
+    condition = Condition(bench.domain, "another")
+    condition._lock = bench.lock
+    with condition:
+        condition.wait(0)
+
+
+def lockless_condition(bench: Bench) -> None:
+    condition = Condition(bench.domain)
+    condition._lock = 3
+    condition.acquire()
+
+
+def use_barrier(bench: Bench) -> None:
+    assert bench.barrier._wait(None, list) == 0
+    bench.barrier.abort()
+    assert bench.barrier._look()[2]
+    try:
+        bench.barrier._wait(None, None)
+    except threading.BrokenBarrierError:
+        bench.barrier.reset()
+
+
+def time_out_at_barrier(bench: Bench) -> None:
+    with contextlib.suppress(threading.BrokenBarrierError):
+        _core.Barrier(bench.domain, 2)._wait(0, None)
+
+
 def attribute(name: str) -> Callable[[Bench], object]:
     return lambda bench: getattr(bench.domain, name)
 
@@ -261,7 +349,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.identify": lambda bench: _core.Domain.identify(bench.domain.fd),
     "Domain.identify no domain": lambda _: _core.Domain.identify(0),
     "Domain.identify wrong": lambda _: _core.Domain.identify(-1),
-    "Domain.objects": lambda bench: bench.domain.objects(),
+    "Domain.named": lambda bench: bench.domain.named(),
     "Domain.attach visitor": Bench.visit_domain,
     "Domain.watch": lambda bench: _core.Domain.watch(os.dup(bench.domain.fd)),
     "Domain.reserve_slot": Bench.slot,
@@ -297,6 +385,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "resume_janitor": lambda _: _core.resume_janitor(),
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
+    "Domain.objects": lambda bench: bench.domain.objects(),
     "Domain.used": lambda bench: bench.domain.used(),
     "Domain.cool": lambda bench: bench.domain.cool(0),
     "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
@@ -357,6 +446,49 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
+    "Buffer.__init__ named": unlink,
+    "Buffer.__init__ named twice": lambda bench: _core.Buffer(bench.domain, 8, "named", named=True),
+    "Buffer.__init__ named too long": lambda bench: _core.Buffer(bench.domain, 8, "n" * 48, named=True),
+    "Buffer._find": lambda bench: _core.Buffer._find(bench.domain, "named"),
+    "Buffer._find none": lambda bench: _core.Buffer._find(bench.domain, "nobody"),
+    "Buffer._find wrong": lambda _: _core.Buffer._find(1, "nobody"),  # type: ignore[arg-type]
+    "Buffer._unlink": unlink,
+    "Buffer._unlink stale": lambda bench: _core.Buffer._unlink(bench.domain, bench.named._handle[0], 1 << 30),
+    "Buffer._unlink wrong": lambda _: _core.Buffer._unlink(1, 2, 3),  # type: ignore[arg-type]
+    "Buffer._seal": lambda bench: _core.Buffer(bench.domain, 8)._seal(),
+    "teach_arrays": lambda _: _core.teach_arrays(),
+    "Atomic.__init__": lambda bench: _core.Atomic(bench.domain, "another", 1 << 62),
+    "Atomic.__init__ wrong": lambda bench: _core.Atomic(bench.domain, "another", 1 << 63),
+    "Atomic.load": lambda bench: bench.atomic.load(),
+    "Atomic.store": lambda bench: bench.atomic.store(1 << 40),
+    "Atomic.store wrong": lambda bench: bench.atomic.store("many"),  # type: ignore[arg-type]
+    "Atomic.add": lambda bench: bench.atomic.add(7),
+    "Atomic.add too much": lambda bench: [bench.atomic.add((1 << 63) - 1) for _ in range(2)],
+    "Atomic.exchange": lambda bench: bench.atomic.exchange(1 << 50),
+    "Atomic.compare_exchange": lambda bench: bench.atomic.compare_exchange(1, 1 << 50),
+    "Atomic.compare_exchange wrong": lambda bench: bench.atomic.compare_exchange(1, 1 << 90),
+    "Atomic.value": lambda bench: bench.atomic.value,
+    "Guarded.__init__": lambda bench: Guarded([1, 2], bench.mutex),
+    "Guarded.__init__ wrong": lambda _: Guarded([1], 2),
+    "Guarded.__init__ twice": lambda bench: bench.guarded.__init__([1], bench.rlock),  # type: ignore[misc]
+    "Guarded.acquire": lambda bench: bench.guarded.acquire,
+    "Guarded.release": lambda bench: bench.guarded.release,
+    "Guarded._obj": lambda bench: bench.guarded._obj,
+    "Guarded._lock": lambda bench: bench.guarded._lock,
+    "Guarded.get_obj": lambda bench: bench.guarded.get_obj(),
+    "Guarded.get_lock": lambda bench: bench.guarded.get_lock(),
+    "Guarded._get_item": lambda bench: bench.guarded._get_item(0),
+    "Guarded._get_item missing": lambda bench: bench.guarded._get_item(1),
+    "Guarded._set_item": lambda bench: bench.guarded._set_item(0, [1 << 80]),
+    "Guarded._set_item missing": lambda bench: bench.guarded._set_item(1, [1 << 80]),
+    "Guarded.__enter__": enter_guarded,
+    "Guarded.__exit__": lambda bench: bench.guarded.__exit__(),
+    "GuardedAttribute.__get__": lambda bench: bench.guarded.copy,
+    "GuardedAttribute.__get__ missing": lambda bench: bench.guarded.value,
+    "GuardedAttribute.__get__ wrong": lambda bench: _core.GuardedAttribute("copy").__get__(bench, Bench),
+    "GuardedAttribute.__set__": set_guarded,
+    "GuardedAttribute.__set__ missing": lambda bench: setattr(bench.guarded, "value", [1]),
+    "GuardedAttribute.__delete__": set_guarded,
     "find_shared": lambda bench: _core.find_shared(bench.shared[3:]),
     "find_shared none": lambda bench: _core.find_shared(bench.large),
     "find_shared wrong": lambda _: _core.find_shared(1),
@@ -383,6 +515,43 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
     **lock_calls("Lock"),
+    "Event.__init__": lambda bench: _core.Event(bench.domain, "another"),
+    "Event.__init__ wrong": lambda bench: _core.Event(bench.domain, 1),  # type: ignore[arg-type]
+    "Event.__init__ twice": lambda bench: bench.event.__init__(bench.domain),  # type: ignore[misc]
+    "Event.set": lambda bench: bench.event.set(),
+    "Event.clear": lambda bench: bench.event.clear(),
+    "Event.is_set": lambda bench: bench.event.is_set(),
+    "Event.wait": lambda bench: bench.event.wait(0),
+    "Event.wait wrong": lambda bench: bench.event.wait("soon"),  # type: ignore[arg-type]
+    "Event.wait unknown": lambda bench: bench.event.wait(seconds=1),  # type: ignore[call-arg]
+    "Event._look": lambda bench: bench.event._look(),
+    "Condition.__init__": new_condition,
+    "Condition.__init__ wrong": lambda _: _core.Condition(1, "another"),  # type: ignore[arg-type]
+    "Condition.acquire": in_condition(acquire_and_release),
+    "Condition.acquire wrong": lambda bench: bench.condition.acquire(True, "soon"),  # type: ignore[arg-type]
+    "Condition.acquire without a lock": lockless_condition,
+    "Condition.release": in_condition(acquire_and_release),
+    "Condition.release unowned": lambda bench: bench.condition.release(),
+    "Condition.__enter__": in_condition(repr),
+    "Condition.__exit__": in_condition(repr),
+    "Condition.wait": in_condition(lambda condition: condition.wait(0)),
+    "Condition.wait wrong": in_condition(lambda condition: condition.wait("soon")),
+    "Condition.wait unowned": lambda bench: bench.condition.wait(),
+    "Condition.notify": in_condition(lambda condition: condition.notify(2)),
+    "Condition.notify wrong": in_condition(lambda condition: condition.notify("all")),
+    "Condition.notify unowned": lambda bench: bench.condition.notify(),
+    "Condition.notify_all": in_condition(lambda condition: condition.notify_all()),
+    "Condition.notify_all unowned": lambda bench: bench.condition.notify_all(),
+    "Condition._look": lambda bench: bench.condition._look(),
+    "Barrier.__init__": lambda bench: _core.Barrier(bench.domain, 3, "another"),
+    "Barrier.__init__ wrong": lambda bench: _core.Barrier(bench.domain, "three"),  # type: ignore[arg-type]
+    "Barrier._wait": use_barrier,
+    "Barrier._wait in vain": time_out_at_barrier,
+    "Barrier._wait wrong": lambda bench: bench.barrier._wait("soon", None),  # type: ignore[arg-type]
+    "Barrier._wait action that raises": lambda bench: _core.Barrier(bench.domain, 1)._wait(None, explode),
+    "Barrier.abort": use_barrier,
+    "Barrier.reset": use_barrier,
+    "Barrier._look": use_barrier,
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.
@@ -460,7 +629,7 @@ def test_no_growth(bench: Bench, name: str) -> None:
         return (
             sys.getallocatedblocks(),
             allocated(),
-            used["payloads"] + used["reports"],
+            used["payloads"] + used["reports"] + 512 * bench.domain.objects(),
             descriptors,
         )
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Left", "LockStatistics", "QueueStatistics"]
+__all__ = [
+    "BarrierStatistics",
+    "ConditionStatistics",
+    "EventStatistics",
+    "Left",
+    "LockStatistics",
+    "QueueStatistics",
+]
 
 
 class LockStatistics(NamedTuple):
@@ -43,3 +50,31 @@ class Left(NamedTuple):
     deliveries: int
     process: str  # the name of its last consumer, if it was given one
     pid: int
+
+
+class EventStatistics(NamedTuple):
+    """An event at one instant."""
+
+    name: str
+    is_set: bool
+    sets: int  # how often it became set, modulo 2**32
+    waiting: int  # threads asleep in wait
+
+
+class ConditionStatistics(NamedTuple):
+    """A condition at one instant. Of its lock: ``LockStatistics``."""
+
+    name: str
+    waiting: int  # threads in wait that nobody has notified
+    notified: int  # threads in wait that were notified and do not have the lock yet
+
+
+class BarrierStatistics(NamedTuple):
+    """A barrier at one instant."""
+
+    name: str
+    parties: int
+    waiting: int  # how many of them are there; 0 if it is broken
+    broken: bool
+    rounds: int  # how many have ended, passed or reset, modulo 2**32
+    reason: str | None  # why it is broken, and by whom

@@ -16,6 +16,7 @@ from procession._base.statistics import QueueStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
+from procession._shared import array as array  # tells the core and the pickler how arrays travel
 
 __all__ = ["Queue", "SimpleQueue"]
 

@@ -8,6 +8,7 @@ that program's own processes: kept while it is used, given back when its holder 
 different for a visitor.
 """
 
+import ast
 import errno
 import os
 import select
@@ -21,6 +22,10 @@ from procession._channels.queue import Queue
 from procession._memory.domain import domains
 from procession._process.programs import find_program, this_namespace
 from procession._shared.array import found_array
+from procession._shared.atomic import Atomic
+from procession._sync.barrier import Barrier
+from procession._sync.condition import Condition
+from procession._sync.event import Event
 from procession._sync.locks import Lock, Mutex, RLock
 
 __all__ = ["Attached", "Entry", "attach"]
@@ -30,15 +35,20 @@ LIVE, VISITOR = 2, 512  # state and flag of a line
 
 # What a name is of, for each type of the core: its public class. One line for each new type.
 CLASSES: dict[type[_core.Shared], type[Any]] = {
-    _core.Lock: Lock,
-    _core.RLock: RLock,
-    _core.Mutex: Mutex,
-    _core.Ring: Queue,
+    _core.Atomic: Atomic,
+    _core.Barrier: Barrier,
+    _core.Condition: Condition,
+    _core.Event: Event,
     _core.LeasedRing: JoinableQueue,
+    _core.Lock: Lock,
+    _core.Mutex: Mutex,
+    _core.RLock: RLock,
+    _core.Ring: Queue,
 }
-# Those that are no class of ours, made from the core's object and from what its maker wrote beside it.
-MADE: dict[type[_core.Shared], tuple[str, Callable[[Any, str], Any]]] = {
-    _core.Buffer: ("shared_array", found_array),
+# A Buffer is bytes: its form, a Python literal that its maker wrote behind them, says of what, and with which arguments
+# this function makes it.
+MADE: dict[str, Callable[..., Any]] = {
+    "shared_array": found_array,
 }
 
 
@@ -47,7 +57,7 @@ class Entry(NamedTuple):
 
     name: str
     kind: str  # one of our names: "Queue", "Lock", "shared_array"
-    place: tuple[type[_core.Shared], bytes, int, int, str]  # what open() needs
+    place: tuple[type[_core.Shared], bytes, int, int]  # what open() needs
 
 
 class Attached(Mapping[str, Any]):
@@ -67,17 +77,20 @@ class Attached(Mapping[str, Any]):
         """Every object that has a name, by name; several may have the same."""
         found = []
         for domain in self._domains:
-            for kind, offset, generation, form, name in domain.objects():
-                if kind is not None:
-                    found.append(Entry(name, _title_of(kind), (kind, domain.uuid, offset, generation, form)))
-        return sorted(found)
+            for kind, offset, generation, name in domain.named():
+                title = _title_of(kind, domain, offset, generation)
+                if title is not None:
+                    found.append(Entry(name, title, (kind, domain.uuid, offset, generation)))
+        return sorted(found, key=lambda entry: (entry.name, entry.kind, entry.place[1:]))
 
     def open(self, entry: Entry) -> Any:
         """The object of an entry. StaleHandle if it has been freed since."""
-        kind, uuid, offset, generation, form = entry.place
+        kind, uuid, offset, generation = entry.place
         domain = next(domain for domain in self._domains if domain.uuid == uuid)
-        if kind in MADE:
-            return MADE[kind][1](kind._attach(domain, offset, generation), form)
+        if issubclass(kind, _core.Buffer):
+            buffer = kind._attach(domain, offset, generation)
+            title, *arguments = ast.literal_eval(buffer._form)
+            return MADE[title](buffer, *arguments)
         return CLASSES[kind]._attach(domain, offset, generation)
 
     def __getitem__(self, name: str) -> Any:
@@ -112,8 +125,14 @@ class Attached(Mapping[str, Any]):
         return f"<Attached to {self._title}: {there or 'nothing'}>"
 
 
-def _title_of(kind: type[_core.Shared]) -> str:
-    return MADE[kind][0] if kind in MADE else CLASSES[kind].__name__
+def _title_of(kind: type[_core.Shared], domain: _core.Domain, offset: int, generation: int) -> str | None:
+    if not issubclass(kind, _core.Buffer):
+        return CLASSES[kind].__name__
+    try:
+        title: str = ast.literal_eval(kind._attach(domain, offset, generation)._form)[0]
+    except StaleHandle:
+        return None  # freed since it was listed
+    return title
 
 
 def attach(run: int | str) -> Attached:

@@ -9,7 +9,6 @@ arguments of a process that is being started, it pickles as numpy has it: by its
 
 from __future__ import annotations
 
-import ast
 import copyreg
 import math
 import operator
@@ -87,7 +86,9 @@ def shared_array(
     # One byte at least; a size that no number of C can hold is refused as any other that is too large.
     size = nbytes if 0 < nbytes <= LARGEST else min(max(nbytes, 1), LARGEST)
     form = "" if name is None else _form(dimensions, kind)
-    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True, form)
+    buffer = _core.Buffer(
+        domains.default or domains.current(), size, label("shared_array", name), True, "shared_array", False, form
+    )
     array = numpy.ndarray(dimensions, kind, buffer)
     if type(fill) is int and fill == 0:
         numpy.ndarray(nbytes, numpy.uint8, buffer).fill(0)
@@ -96,15 +97,11 @@ def shared_array(
     return array
 
 
-LONGEST_FORM = 223  # bytes, in the Buffer's cell
-
-
 def _form(dimensions: tuple[int, ...], kind: Any) -> str:
-    """For a program that finds the array by its name: what ``found_array()`` makes it from. "": it shall not be found."""
-    form = ascii((dimensions, kind.descr if kind.names else kind.str))
-    # A structure of a hundred fields, or one whose fields overlap, which `descr` does not tell.
-    is_told = not kind.names or _is_told(kind)
-    return form if is_told and len(form) <= LONGEST_FORM else ""
+    """For a program that finds the array by its name: the arguments of ``found_array()``. "": it shall not be found."""
+    if kind.names and not _is_told(kind):
+        return ""  # a structure whose fields overlap, which `descr` does not tell
+    return ascii(("shared_array", dimensions, kind.descr if kind.names else kind.str))
 
 
 def _is_told(kind: Any) -> bool:
@@ -115,10 +112,9 @@ def _is_told(kind: Any) -> bool:
         return False
 
 
-def found_array(buffer: _core.Buffer, form: str) -> Any:
+def found_array(buffer: _core.Buffer, dimensions: tuple[int, ...], kind: Any) -> Any:
     """Return the array that another program made in this Buffer, by the form that stands there."""
     numpy: Any = sys.modules.get("numpy") or _import_numpy()
-    dimensions, kind = ast.literal_eval(form)
     return numpy.ndarray(dimensions, numpy.dtype(kind), buffer)
 
 
@@ -151,6 +147,7 @@ def _view(buffer: Any, at: int, dtype: Any, shape: tuple[int, ...], strides: tup
     """Receive an array: the same memory, the same place and steps in it."""
     import numpy as np  # noqa: PLC0415 - only who receives an array needs it
 
+    _core.teach_arrays()  # it may have come after the buffer
     array = np.ndarray(shape, dtype, buffer, at, strides)
     if not writable:
         array.flags.writeable = False
@@ -189,17 +186,17 @@ class _Reducer:
 
 
 def _teach_pickler() -> _Reducer | None:
-    """Register the reducers. The core calls it when this process gets its first shared Buffer.
+    """Register the reducer. The core calls it once, as soon as this process has a shared Buffer and numpy.
 
     Returns the one for arrays, if all it does to arrays of others is what the core does by itself.
     """
-    numpy = sys.modules.get("numpy") or _import_numpy()
+    numpy = sys.modules["numpy"]
     known = stdlib.own_reducers()
     former = known.get(numpy.ndarray, copyreg.dispatch_table.get(numpy.ndarray))
     reducer = _Reducer(former)
     known[numpy.ndarray] = reducer
-    known[_core.Buffer] = reduce_shared
     return None if former else reducer
 
 
+stdlib.own_reducers()[_core.Buffer] = reduce_shared
 _core._use_arrays(_teach_pickler, stdlib.own_reducers())
