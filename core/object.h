@@ -60,7 +60,11 @@ typedef struct {
     pn_word64 puts, takes;
     uint64_t scan;  /* header.scans of the last walk that met a record with it; domain lock */
     pn_word unseen; /* how many processes without a line of the table hold it; their deaths too */
-    uint8_t pad[28];
+    /* Its lock, which it cannot be used without: a handle for who finds it by its name, 0: none. It keeps nothing: whoever
+     * has the one has the other. Set by its maker, before anybody else can know of it. */
+    pn_word mate_generation;
+    pn_word64 mate;
+    uint8_t pad[16];
 } pn_object;
 
 _Static_assert(sizeof(pn_object) == 256, "object layout is shared between processes");

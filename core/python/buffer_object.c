@@ -355,9 +355,9 @@ static PyType_Slot slots[] = {
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_bf_getbuffer, buffer_get},
-    {Py_tp_doc,
-     "Buffer(domain, nbytes, name=\"\", shared=False, what=\"Buffer\", named=False, form=\"\")\n--\n\n"
-     "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
+    {Py_tp_doc, "Buffer(domain, nbytes, name=\"\", shared=False, what=\"Buffer\", named=False, "
+                "form=\"\")\n--\n\n"
+                "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
     {0, NULL},
 };
 

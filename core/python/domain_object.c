@@ -162,13 +162,16 @@ describe(pn_state *state, pn_domain *domain, const pn_found *found)
     } else if (found->type == PN_OBJECT_BUFFER &&
                atomic_load(&pn_buffer_at(domain, found->offset)->form) == 0) {
         type = NULL;
+    } else if (found->type == PN_OBJECT_CONDITION &&
+               atomic_load(&((const pn_object *)pn_at(domain, found->offset))->mate) == 0) {
+        type = NULL; /* not made to its end, or its lock is of another program */
     }
     if (type == NULL) {
         return NULL;
     }
-    return Py_BuildValue("OKIN", (PyObject *)type, (unsigned long long)found->offset,
-                         found->generation,
-                         PyUnicode_DecodeUTF8(found->name, (Py_ssize_t)strlen(found->name), "replace"));
+    return Py_BuildValue(
+        "OKIN", (PyObject *)type, (unsigned long long)found->offset, found->generation,
+        PyUnicode_DecodeUTF8(found->name, (Py_ssize_t)strlen(found->name), "replace"));
 }
 
 static PyObject *

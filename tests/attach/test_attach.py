@@ -29,6 +29,15 @@ KINDS = {
     "Event": "mp.Event(name='it')",
     "Barrier": "mp.Barrier(2, name='it')",
     "Atomic": "mp.Atomic(5, name='it')",
+    "Condition": "mp.Condition(name='it')",
+    "Synchronized": "mp.Value('i', 5, name='it')",
+    "SynchronizedArray": "mp.Array('d', [1, 2], name='it')",
+    "SynchronizedString": "mp.Array('c', b'text', name='it')",
+    "c_double": "mp.RawValue('d', 0.5, name='it')",
+    "c_bool": "mp.RawValue(__import__('ctypes').c_bool, True, name='it')",
+    "c_int_Array_3": "mp.RawArray('i', 3, name='it')",
+    "c_int": "mp.Value('i', lock=False, name='it')",
+    "c_int_Array_2": "mp.Array('i', 2, lock=False, name='it')",
     "ndarray": "mp.shared_array((2, 3), 'i4', fill=7, name='it')",
 }
 
@@ -39,6 +48,56 @@ def test_object_is_opened_as_what_it_is(kind: str) -> None:
         first.do(f"it = {KINDS[kind]}")
         second.do(f"it = mp.attach({first.pid})['it']")
         assert second.do("type(it).__name__") == kind
+
+
+@pytest.mark.parametrize("lock", ["None", "mp.Lock(name='its lock')", "mp.Mutex(name='its lock')"])
+def test_condition_is_found_with_its_lock(lock: str) -> None:
+    with programs() as (first, second):
+        first.do(f"c = mp.Condition({lock}, name='c')")
+        second.do(f"c = mp.attach({first.pid})['c']")
+        assert second.do(f"list(mp.attach({first.pid}))") == (["c"] if lock == "None" else ["c", "its lock"])
+        first.do("c.acquire()")
+        assert second.do("c.acquire(False)") is False
+        second.begin("[c.acquire(), c.notify(), c.release()][0]")
+        assert first.do("c.wait(timeout=100)") is True  # lets the lock go meanwhile
+        assert second.answer() is True
+
+
+def test_value_is_found_with_its_lock() -> None:
+    with programs() as (first, second):
+        first.do(
+            "lock = mp.Lock(name='lock'); v, w = mp.Value('i', 7, name='v'), mp.Array('i', 2, lock=lock, name='w')"
+        )
+        second.do(f"run = mp.attach({first.pid}); v, w = run['v'], run['w']")
+        assert second.do("list(run)") == ["lock", "v", "w"]
+        first.do("v.acquire(), lock.acquire()")
+        assert second.do("(v.acquire(False), w.acquire(False))") == (False, False)
+        first.do("v.value = 8; v.release(); lock.release()")
+        assert second.do("(v.value, w.get_lock()._handle == run['lock']._handle)") == (8, True)
+        second.do("w[1] = 5")
+        assert first.do("w[:]") == [0, 5]
+
+
+def test_value_with_a_lock_of_another_library_is_not_listed() -> None:
+    with programs() as (first, second):
+        first.do("v, w = mp.Value('i', lock=threading.RLock(), name='v'), mp.RawValue('i', name='w')")
+        assert second.do(f"list(mp.attach({first.pid}))") == ["w"]
+
+
+def test_structure_of_c_is_not_listed_since_the_other_program_may_not_have_it() -> None:
+    with programs() as (first, second):
+        first.do("import ctypes; S = type('S', (ctypes.Structure,), {'_fields_': [('x', ctypes.c_int)]})")
+        first.do("s, v = mp.Value(S, name='s'), mp.RawValue('i', name='v')")
+        assert second.do(f"list(mp.attach({first.pid}))") == ["v"]
+
+
+def test_barrier_is_passed_by_two_programs() -> None:
+    with programs() as (first, second):
+        first.do("b = mp.Barrier(2, action=lambda: 0, timeout=100, name='b')")
+        second.do(f"b = mp.attach({first.pid})['b']")
+        second.begin("b.wait(100)")
+        first.begin("b.wait()")
+        assert sorted((first.answer(), second.answer())) == [0, 1]
 
 
 def test_every_type_of_the_core_has_its_class() -> None:
@@ -442,7 +501,7 @@ def test_program_of_the_same_user_that_may_not_be_looked_into() -> None:
     with programs() as (first, second):
         # Who changes its user becomes undumpable, until it says otherwise.
         first.do("lock = mp.Lock(name='lock'); os.setuid(12345)")
-        second.do("os.setuid(12345)")
+        second.do("mp.attach; os.setuid(12345)")
         with pytest.raises(Raised, match=r"PermissionError.*does not let itself be looked into"):
             second.do(f"mp.attach({first.pid})")
 

@@ -45,11 +45,18 @@ CLASSES: dict[type[_core.Shared], type[Any]] = {
     _core.RLock: RLock,
     _core.Ring: Queue,
 }
-# A Buffer is bytes: its form, a Python literal that its maker wrote behind them, says of what, and with which arguments
-# this function makes it.
+# A Buffer is bytes: its form, a Python literal that its maker wrote behind them, says of what, and the rest that is
+# needed to make it again.
 MADE: dict[str, Callable[..., Any]] = {
-    "shared_array": found_array,
+    "shared_array": lambda buffer, form, _lock: found_array(buffer, *form),
+    **dict.fromkeys(("Array", "RawArray", "RawValue", "Value"), lambda buffer, form, lock: _found(buffer, *form, lock)),
 }
+
+
+def _found(*arguments: Any) -> Any:
+    from procession._shared.sharedctypes import found  # noqa: PLC0415 - imports ctypes
+
+    return found(*arguments)
 
 
 class Entry(NamedTuple):
@@ -89,9 +96,12 @@ class Attached(Mapping[str, Any]):
         domain = next(domain for domain in self._domains if domain.uuid == uuid)
         if issubclass(kind, _core.Buffer):
             buffer = kind._attach(domain, offset, generation)
-            title, *arguments = ast.literal_eval(buffer._form)
-            return MADE[title](buffer, *arguments)
-        return CLASSES[kind]._attach(domain, offset, generation)
+            title, *form = ast.literal_eval(buffer._form)
+            return MADE[title](buffer, form, _lock_of(buffer))
+        found = CLASSES[kind]._attach(domain, offset, generation)
+        if isinstance(found, Condition):
+            found._lock = _lock_of(found)
+        return found
 
     def __getitem__(self, name: str) -> Any:
         while True:
@@ -125,14 +135,25 @@ class Attached(Mapping[str, Any]):
         return f"<Attached to {self._title}: {there or 'nothing'}>"
 
 
+def _lock_of(found: _core.Shared) -> Any:
+    if found._mate is None:
+        return None
+    kind, offset, generation = found._mate
+    if kind not in CLASSES:
+        raise StaleHandle(f"the lock of '{found._label}' has been freed")
+    return CLASSES[kind]._attach(found._domain, offset, generation)
+
+
 def _title_of(kind: type[_core.Shared], domain: _core.Domain, offset: int, generation: int) -> str | None:
     if not issubclass(kind, _core.Buffer):
         return CLASSES[kind].__name__
     try:
-        title: str = ast.literal_eval(kind._attach(domain, offset, generation)._form)[0]
+        buffer = kind._attach(domain, offset, generation)
     except StaleHandle:
         return None  # freed since it was listed
-    return title
+    title: str = ast.literal_eval(buffer._form)[0]
+    # One that is just being made has no lock yet, and nobody shall use it without.
+    return title if title not in {"Array", "Value"} or buffer._mate is not None else None
 
 
 def attach(run: int | str) -> Attached:
