@@ -33,6 +33,7 @@ typedef enum {
     PN_OBJECT_RLOCK,
     PN_OBJECT_LOCK,
     PN_OBJECT_BUFFER, /* buffer.h */
+    PN_OBJECT_DICT,   /* dict.h */
     PN_OBJECT_TYPES   /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 

@@ -33,7 +33,7 @@ typedef struct {
 
 typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
-        *rlock_type, *lock_type, *buffer_type;
+        *rlock_type, *lock_type, *buffer_type, *dict_type;
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
@@ -66,7 +66,7 @@ struct SharedObject {
 };
 
 extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
-    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec;
+    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec, pn_dict_spec;
 
 typedef struct {
     SharedObject shared;

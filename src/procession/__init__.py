@@ -32,6 +32,7 @@ from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
+from procession._shared.mapping import SharedDict as SharedDict
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -56,6 +57,7 @@ __all__ = [
     "RLock",
     "RemoteError",
     "RemoteTraceback",
+    "SharedDict",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Left", "LockStatistics", "QueueStatistics"]
+__all__ = ["DictStatistics", "Left", "LockStatistics", "QueueStatistics"]
 
 
 class LockStatistics(NamedTuple):
@@ -43,3 +43,15 @@ class Left(NamedTuple):
     deliveries: int
     process: str  # the name of its last consumer, if it was given one
     pid: int
+
+
+class DictStatistics(NamedTuple):
+    """A SharedDict at one instant."""
+
+    name: str
+    items: int
+    bytes: int  # that the items take in the table; large values stand beside it
+    table_bytes: int  # of the table, in which there is room for more
+    rebuilds: int  # how often it got another table: grown, shrunk or cleared of what was overwritten
+    waiting: int  # threads asleep for its lock
+    recoveries: int  # how often somebody died inside of a call
