@@ -159,6 +159,10 @@ entered(pn_dict *dict, pn_status status)
         pn_dict_repair(dict);
         status = PN_OK;
     }
+    if (status == PN_OK) {
+        atomic_store_explicit(&dict->cell->lock.holder, dict->domain->slot + 1,
+                              memory_order_relaxed);
+    }
     return status;
 }
 

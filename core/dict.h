@@ -136,6 +136,8 @@ pn_status pn_dict_clear(pn_dict *dict, pn_dict_op *op);
  * once, whatever else happens. PN_EMPTY: no more. */
 pn_status pn_dict_scan(pn_dict *dict, pn_dict_op *op);
 pn_status pn_dict_look(pn_dict *dict, pn_dict_op *op);
+/* The same without the lock, which is held by somebody who is stopped: as it was when he was. */
+void pn_dict_peek(pn_dict *dict, pn_dict_op *op);
 
 static inline uint64_t
 pn_dict_padded(uint64_t size)

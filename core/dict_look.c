@@ -100,15 +100,31 @@ pn_dict_scan(pn_dict *dict, pn_dict_op *op)
     return count != 0 ? PN_OK : PN_EMPTY;
 }
 
-pn_status
-pn_dict_look(pn_dict *dict, pn_dict_op *op)
+static void
+read_sums(pn_dict_table *table, pn_dict_op *op)
 {
-    pn_dict_table *table = pn_dict_table_of(dict);
     op->items = table->items;
     op->used = table->live;
     op->bytes = table->bytes;
     op->rebuilds = table->number;
+}
+
+pn_status
+pn_dict_look(pn_dict *dict, pn_dict_op *op)
+{
+    read_sums(pn_dict_table_of(dict), op);
     return PN_OK;
+}
+
+void
+pn_dict_peek(pn_dict *dict, pn_dict_op *op)
+{
+    uint64_t at;
+    do { /* a block that was given back meanwhile is still mapped */
+        at = atomic_load(&dict->cell->table);
+        read_sums(pn_at(dict->domain, at), op);
+        atomic_thread_fence(memory_order_acquire);
+    } while (atomic_load(&dict->cell->table) != at);
 }
 
 /* ---- walking ------------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 
 #define STACK_KEY 256
 #define STACK_VALUE 1024
+#define LOOK_NS (20 * 1000000LL) /* how long statistics() waits for the lock */
 
 typedef struct {
     SharedObject shared;
@@ -693,21 +694,35 @@ dict_scan(DictObject *self, PyObject *args)
 }
 
 PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n"
-                       "(items, bytes that they take, bytes of the table, rebuilds, waiting, recoveries)");
+                       "(items, bytes that they take, bytes of the table, rebuilds, waiting, recoveries, pid of "
+                       "who is inside of a call or 0). Never waits long.");
 
+/* Whoever looks wants to know why others wait, so he does not wait with them. */
 static PyObject *
 dict_look(DictObject *self, PyObject *Py_UNUSED(none))
 {
-    call call;
-    begin(&call, pn_dict_look);
-    if (!pn_shared_made(&self->shared) || run(self, &call) != PN_OK) {
+    pn_dict_op op = {.act = pn_dict_look};
+    if (!pn_shared_made(&self->shared)) {
         return NULL;
     }
-    return Py_BuildValue("KKKKII", (unsigned long long)call.op.items,
-                         (unsigned long long)call.op.used, (unsigned long long)call.op.bytes,
-                         (unsigned long long)call.op.rebuilds,
+    pn_status status = pn_dict_try(&self->dict, &op);
+    if (status == PN_BUSY) {
+        Py_BEGIN_ALLOW_THREADS
+        status = pn_dict_run(&self->dict, &op, pn_now() + LOOK_NS);
+        Py_END_ALLOW_THREADS
+    }
+    uint32_t pid = 0;
+    if (status != PN_OK) {
+        pn_dict_peek(&self->dict, &op);
+        uint32_t holder = atomic_load(&self->dict.cell->lock.holder);
+        pid = holder && holder <= PN_SLOTS
+                  ? atomic_load(&self->shared.domain->slots[holder - 1].pid)
+                  : 0;
+    }
+    return Py_BuildValue("KKKKIII", (unsigned long long)op.items, (unsigned long long)op.used,
+                         (unsigned long long)op.bytes, (unsigned long long)op.rebuilds,
                          pn_wait_count(self->shared.domain, self->shared.offset),
-                         self->dict.cell->lock.recovered);
+                         self->dict.cell->lock.recovered, pid);
 }
 
 static PyMethodDef methods[] = {

@@ -55,3 +55,4 @@ class DictStatistics(NamedTuple):
     rebuilds: int  # how often it got another table: grown, shrunk or cleared of what was overwritten
     waiting: int  # threads asleep for its lock
     recoveries: int  # how often somebody died inside of a call
+    busy_pid: int | None  # who is inside of one call for long: it is stopped, or the machine is busy

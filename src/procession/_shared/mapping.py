@@ -121,15 +121,15 @@ class SharedDict(_core.Dict, MutableMapping[K, V]):
 
     def __eq__(self, other: object) -> bool:
         """Does it have the items of another mapping, in any order, at one instant?"""
-        if self is other:
-            return True
+        if isinstance(other, SharedDict) and self._handle == other._handle and self._domain is other._domain:
+            return True  # this one, which may be in itself
         return self.copy() == _plain(other) if isinstance(other, Mapping) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
     def statistics(self) -> DictStatistics:
         """Items, bytes and waiters at this instant."""
-        items, used, table, rebuilds, waiting, recoveries = self._look()
+        items, used, table, rebuilds, waiting, recoveries, pid = self._look()
         return DictStatistics(
             name=self.name,
             items=items,
@@ -138,12 +138,14 @@ class SharedDict(_core.Dict, MutableMapping[K, V]):
             rebuilds=rebuilds,
             waiting=waiting,
             recoveries=recoveries,
+            busy_pid=pid or None,
         )
 
     def __repr__(self) -> str:
         now = self.statistics()
-        waiting = f", {now.waiting} waiting" if now.waiting else ""
-        return f"<{type(self).__name__} '{now.name}' {now.items} items{waiting}>"
+        notes = [f"{now.waiting} waiting"] if now.waiting else []
+        notes += [f"pid {now.busy_pid} inside of a call"] if now.busy_pid else []
+        return f"<{type(self).__name__} '{now.name}' {', '.join([f'{now.items} items', *notes])}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reduce_shared(self)
