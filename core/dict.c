@@ -87,7 +87,8 @@ pn_dict_get(pn_dict *dict, pn_dict_op *op)
         return PN_EMPTY;
     }
     remember(op, place.entry);
-    bool copied = op->sink == NULL || pn_dict_copy_record(dict, pn_dict_value(place.entry), op->sink);
+    bool copied =
+        op->sink == NULL || pn_dict_copy_record(dict, pn_dict_value(place.entry), op->sink);
     return copied ? PN_OK : PN_NO_MEMORY;
 }
 

@@ -82,7 +82,7 @@ typedef struct pn_dict_op {
     pn_dict_act act;
     const pn_dict_key *key;
     const pn_record *record; /* to be written */
-    pn_sink *sink;           /* gets what is read; the process answers for what that names, until pn_decode */
+    pn_sink *sink; /* gets what is read; the process answers for what that names, until pn_decode */
     pn_dict_edit edit;
     void *context;
     uint64_t stamp, word; /* of the value that was read: pn_dict_swap compares them */

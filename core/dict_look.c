@@ -7,7 +7,7 @@
 #include "heap.h"
 #include "ring_private.h"
 
-#define LOOK_NS (20 * 1000000LL)   /* how long the sweep waits for a dictionary's lock */
+#define LOOK_NS (20 * 1000000LL)        /* how long the sweep waits for a dictionary's lock */
 #define SCAN_BYTES (UINT64_C(64) << 10) /* read in one go at most, about, if not all is wanted */
 
 /* ---- reading many ---------------------------------------------------------------- */
@@ -136,8 +136,7 @@ visit_rows(pn_dict *dict, uint64_t row, uint64_t end, pn_record_visit visit, voi
     pn_dict_table *table = pn_dict_table_of(dict);
     for (; row < end; row++) {
         uint64_t word = pn_dict_row(table, row);
-        const pn_record *record =
-            word != 0 ? pn_dict_value(pn_dict_entry_at(table, word)) : NULL;
+        const pn_record *record = word != 0 ? pn_dict_value(pn_dict_entry_at(table, word)) : NULL;
         if (record != NULL && (record->flags & PN_RECORD_HANDLES) &&
             visit(dict->domain, dict->offset, record, context)) {
             return true;

@@ -73,7 +73,8 @@ uint64_t
 pn_dict_plan(pn_dict_table *table, uint64_t need, bool tight)
 {
     uint64_t live = table->live + need;
-    uint64_t bytes = log_start(rows_for(table->items + 1, tight)) + live + (tight ? live / 8 : live);
+    uint64_t bytes =
+        log_start(rows_for(table->items + 1, tight)) + live + (tight ? live / 8 : live);
     return bytes < PN_DICT_LEAST ? PN_DICT_LEAST : bytes;
 }
 
@@ -194,8 +195,7 @@ pn_dict_rebuild(pn_dict *dict, pn_dict_op *op, uint64_t need)
     if (op->spare == 0) {
         return false;
     }
-    uint64_t bytes =
-        pn_block_pages(atomic_load(&pn_block_at(domain, op->spare)->state)) * PN_PAGE;
+    uint64_t bytes = pn_block_pages(atomic_load(&pn_block_at(domain, op->spare)->state)) * PN_PAGE;
     uint64_t rows = rows_in(bytes, old, need);
     if (rows == 0) {
         return false;
@@ -345,9 +345,9 @@ pn_status
 pn_dict_write(pn_dict *dict, pn_dict_op *op, pn_dict_place *place, const pn_record *record)
 {
     if (!place->found || !is_word(record) || !is_word(pn_dict_value(place->entry))) {
-        uint64_t key_size =
-            place->found ? pn_dict_key_size(place->entry)
-                         : pn_dict_padded((uint64_t)op->key->length + op->key->shown);
+        uint64_t key_size = place->found
+                                ? pn_dict_key_size(place->entry)
+                                : pn_dict_padded((uint64_t)op->key->length + op->key->shown);
         uint64_t size = sizeof(pn_dict_entry) + key_size + pn_record_size(record);
         if (!has_room(pn_dict_table_of(dict), size, !place->found)) {
             if (!pn_dict_rebuild(dict, op, size)) {

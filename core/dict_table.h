@@ -11,15 +11,15 @@
 
 /* The beginning of a block. Offsets are from there. */
 typedef struct {
-    uint64_t number;            /* 0, 1, 2 ...: how many this dictionary had before */
-    uint64_t bytes;             /* of the block */
-    uint64_t rows_at, log_at;   /* the index comes at once */
-    uint32_t slots, rows;       /* of the index: a power of two; rows that there are */
-    pn_word64 floor;            /* no row below it counts */
-    uint64_t rows_used;         /* grow before a commit */
-    uint64_t log_used;          /* bytes */
-    uint64_t index_used;        /* slots that are not 0, or more */
-    uint64_t items, live;       /* sums: rows that count, bytes of their entries */
+    uint64_t number;          /* 0, 1, 2 ...: how many this dictionary had before */
+    uint64_t bytes;           /* of the block */
+    uint64_t rows_at, log_at; /* the index comes at once */
+    uint32_t slots, rows;     /* of the index: a power of two; rows that there are */
+    pn_word64 floor;          /* no row below it counts */
+    uint64_t rows_used;       /* grow before a commit */
+    uint64_t log_used;        /* bytes */
+    uint64_t index_used;      /* slots that are not 0, or more */
+    uint64_t items, live;     /* sums: rows that count, bytes of their entries */
 } pn_dict_table;
 
 /* What was found. */

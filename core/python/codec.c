@@ -159,7 +159,8 @@ pn_make_buffer(SharedObject *ring, size_t length)
     pn_status status = pn_buffer_new(ring->domain, length, 0, &offset, &generation);
     if (status != PN_OK) {
         bool is_dict = atomic_load(&pn_shared_cell(ring)->type) == PN_OBJECT_DICT;
-        pn_raise(status, ring->domain, is_dict ? "SharedDict" : "Queue", pn_shared_cell(ring)->name);
+        pn_raise(status, ring->domain, is_dict ? "SharedDict" : "Queue",
+                 pn_shared_cell(ring)->name);
         return 0;
     }
     return offset;

@@ -66,8 +66,8 @@ put_float(encoder *to, PyObject *key)
 {
     double value = PyFloat_AS_DOUBLE(key);
     if (isnan(value)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "a key of a SharedDict cannot be NaN: it is equal to nothing, so it would never be found");
+        PyErr_SetString(PyExc_ValueError, "a key of a SharedDict cannot be NaN: it is equal to "
+                                          "nothing, so it would never be found");
         return -1;
     }
     if (!to->canonical || isinf(value) || floor(value) != value) {
@@ -112,8 +112,8 @@ put_str(encoder *to, PyObject *key)
     }
     PyErr_Clear();
     PyObject *encoded = PyUnicode_AsEncodedString(key, "utf-8", "surrogatepass");
-    int result = encoded ? put_sized(to, 's', PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
-                         : -1;
+    int result =
+        encoded ? put_sized(to, 's', PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded)) : -1;
     Py_XDECREF(encoded);
     return result;
 }
@@ -129,7 +129,8 @@ put_tuple(encoder *to, PyObject *key)
         PyErr_SetString(PyExc_ValueError, "a key with so many elements is too long");
         return -1;
     }
-    if (put(to, 't', &wide, sizeof(wide)) < 0 || Py_EnterRecursiveCall(" in a key of a SharedDict")) {
+    if (put(to, 't', &wide, sizeof(wide)) < 0 ||
+        Py_EnterRecursiveCall(" in a key of a SharedDict")) {
         return -1;
     }
     int result = 0;
@@ -166,7 +167,8 @@ put_key(encoder *to, PyObject *key)
         return put(to, 'N', "", 0);
     }
     PyErr_Format(PyExc_TypeError,
-                 "a key of a SharedDict is a str, bytes, int, float, bool, None or a tuple of these, not %.100s: "
+                 "a key of a SharedDict is a str, bytes, int, float, bool, None or a tuple of "
+                 "these, not %.100s: "
                  "other objects have no hash that is the same in every process",
                  type->tp_name);
     return -1;

@@ -210,7 +210,7 @@ dict_length(DictObject *self)
     call call;
     begin(&call, pn_dict_look);
     return pn_shared_made(&self->shared) && run(self, &call) == PN_OK ? (Py_ssize_t)call.op.items
-                                                                     : -1;
+                                                                      : -1;
 }
 
 static PyObject *
@@ -289,9 +289,11 @@ dict_get(DictObject *self, PyObject *const *args, Py_ssize_t count, PyObject *na
     return result != NULL || PyErr_Occurred() ? result : Py_NewRef(otherwise);
 }
 
-PyDoc_STRVAR(pop_doc, "pop($self, key, default=<unrepresentable>)\n--\n\n"
-                      "Remove the key and return its value: one step, so that one of several callers gets it.\n\n"
-                      "Without it the default, or KeyError if none was given.");
+PyDoc_STRVAR(
+    pop_doc,
+    "pop($self, key, default=<unrepresentable>)\n--\n\n"
+    "Remove the key and return its value: one step, so that one of several callers gets it.\n\n"
+    "Without it the default, or KeyError if none was given.");
 
 static PyObject *
 dict_pop(DictObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -307,9 +309,10 @@ dict_pop(DictObject *self, PyObject *const *args, Py_ssize_t count, PyObject *na
     return otherwise ? Py_NewRef(otherwise) : raise_key(args[0]);
 }
 
-PyDoc_STRVAR(setdefault_doc,
-             "setdefault($self, key, default=None)\n--\n\n"
-             "The value of the key; if there is none, insert the default and return it, in one step.");
+PyDoc_STRVAR(
+    setdefault_doc,
+    "setdefault($self, key, default=None)\n--\n\n"
+    "The value of the key; if there is none, insert the default and return it, in one step.");
 
 static PyObject *
 dict_setdefault(DictObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -357,7 +360,8 @@ look_up(DictObject *self, call *call)
 PyDoc_STRVAR(compare_and_set_doc,
              "compare_and_set($self, key, old, new, /)\n--\n\n"
              "Set the value to `new` if it equals `old`, in one step; was it so?\n\n"
-             "Equal is what == says, which is asked in this process, of a copy. False if the key is not there;\n"
+             "Equal is what == says, which is asked in this process, of a copy. False if the key "
+             "is not there;\n"
              "setdefault() inserts.");
 
 static PyObject *
@@ -366,7 +370,8 @@ dict_compare_and_set(DictObject *self, PyObject *const *args, Py_ssize_t count)
     call call;
     int equal = -1;
     if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "compare_and_set() takes a key, the old and the new value");
+        PyErr_SetString(PyExc_TypeError,
+                        "compare_and_set() takes a key, the old and the new value");
         return NULL;
     }
     begin(&call, pn_dict_get);
@@ -523,10 +528,10 @@ add_slowly(DictObject *self, call *call, PyObject *more)
     }
 }
 
-PyDoc_STRVAR(add_doc,
-             "add($self, key, n, /)\n--\n\n"
-             "Add a number to the value of the key in one step, and return the sum; a missing value counts as 0.\n\n"
-             "Raises TypeError, and changes nothing, if the value is not a number.");
+PyDoc_STRVAR(add_doc, "add($self, key, n, /)\n--\n\n"
+                      "Add a number to the value of the key in one step, and return the sum; a "
+                      "missing value counts as 0.\n\n"
+                      "Raises TypeError, and changes nothing, if the value is not a number.");
 
 static PyObject *
 dict_add(DictObject *self, PyObject *const *args, Py_ssize_t count)
@@ -539,8 +544,7 @@ dict_add(DictObject *self, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     if (!PyNumber_Check(args[1])) {
-        PyErr_Format(PyExc_TypeError, "add() adds a number, not %.100s",
-                     Py_TYPE(args[1])->tp_name);
+        PyErr_Format(PyExc_TypeError, "add() adds a number, not %.100s", Py_TYPE(args[1])->tp_name);
         return NULL;
     }
     begin(&call, pn_dict_change);
@@ -599,9 +603,9 @@ let_go_of_rest(DictObject *self, const char *at, const char *end)
 {
     while (at < end) {
         const pn_dict_image *image = (const pn_dict_image *)at;
-        const pn_record *record = (const pn_record *)(at + sizeof(*image) +
-                                                      pn_dict_padded((uint64_t)image->length +
-                                                                     image->shown));
+        const pn_record *record =
+            (const pn_record *)(at + sizeof(*image) +
+                                pn_dict_padded((uint64_t)image->length + image->shown));
         pn_let_go(&self->shared, record);
         at = (const char *)record + pn_record_size(record);
     }
@@ -628,8 +632,10 @@ decode_images(DictObject *self, const pn_sink *sink, int what)
     return list;
 }
 
-PyDoc_STRVAR(popitem_doc, "popitem($self)\n--\n\n"
-                          "Remove the item that was inserted last, and return (key, value). KeyError if there is none.");
+PyDoc_STRVAR(
+    popitem_doc,
+    "popitem($self)\n--\n\n"
+    "Remove the item that was inserted last, and return (key, value). KeyError if there is none.");
 
 static PyObject *
 dict_popitem(DictObject *self, PyObject *Py_UNUSED(none))
@@ -653,10 +659,10 @@ dict_popitem(DictObject *self, PyObject *Py_UNUSED(none))
     return result;
 }
 
-PyDoc_STRVAR(scan_doc,
-             "_scan($self, what, most, table, row, born, /)\n--\n\n"
-             "(list, table, row, born, more): the next `most` keys (what=0), values (1) or items (2), 0: all of "
-             "one instant; and where to go on.");
+PyDoc_STRVAR(scan_doc, "_scan($self, what, most, table, row, born, /)\n--\n\n"
+                       "(list, table, row, born, more): the next `most` keys (what=0), values (1) "
+                       "or items (2), 0: all of "
+                       "one instant; and where to go on.");
 
 static PyObject *
 dict_scan(DictObject *self, PyObject *args)
@@ -693,9 +699,11 @@ dict_scan(DictObject *self, PyObject *args)
     return result;
 }
 
-PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n"
-                       "(items, bytes that they take, bytes of the table, rebuilds, waiting, recoveries, pid of "
-                       "who is inside of a call or 0). Never waits long.");
+PyDoc_STRVAR(
+    look_doc,
+    "_look($self)\n--\n\n"
+    "(items, bytes that they take, bytes of the table, rebuilds, waiting, recoveries, pid of "
+    "who is inside of a call or 0). Never waits long.");
 
 /* Whoever looks wants to know why others wait, so he does not wait with them. */
 static PyObject *

@@ -86,7 +86,7 @@ class SharedDict(_core.Dict, MutableMapping[K, V]):
 
     def __reversed__(self) -> Iterator[K]:
         """The keys of one instant, the last inserted first."""
-        return reversed(self._read_at_once(KEYS))
+        return iter(self._read_at_once(KEYS)[::-1])
 
     def keys(self) -> KeysView[K]:
         """A view of the keys. An iteration over it, or over ``values()`` or ``items()``, never fails because others
@@ -114,7 +114,7 @@ class SharedDict(_core.Dict, MutableMapping[K, V]):
         """A plain dict with the items of both."""
         return {**_plain(other), **self.copy()} if isinstance(other, Mapping) else NotImplemented
 
-    def __ior__(self, other: _HasKeys[K, V] | Iterable[tuple[K, V]]) -> SharedDict[K, V]:
+    def __ior__(self, other: _HasKeys[K, V] | Iterable[tuple[K, V]]) -> SharedDict[K, V]:  # type: ignore[misc]
         """``update()``: each item by itself."""
         self.update(other)
         return self
@@ -162,7 +162,7 @@ class _Keys(KeysView[K]):
     _mapping: SharedDict[K, Any]
 
     def __reversed__(self) -> Iterator[K]:
-        return reversed(self._mapping)
+        return self._mapping.__reversed__()
 
 
 class _Values(ValuesView[V]):
@@ -175,7 +175,7 @@ class _Values(ValuesView[V]):
         return any(v is value or v == value for v in self)
 
     def __reversed__(self) -> Iterator[V]:
-        return reversed(self._mapping._read_at_once(VALUES))
+        return iter(self._mapping._read_at_once(VALUES)[::-1])
 
 
 class _Items(ItemsView[K, V]):
@@ -185,4 +185,4 @@ class _Items(ItemsView[K, V]):
         return self._mapping._read(ITEMS)
 
     def __reversed__(self) -> Iterator[tuple[K, V]]:
-        return reversed(self._mapping._read_at_once(ITEMS))
+        return iter(self._mapping._read_at_once(ITEMS)[::-1])
