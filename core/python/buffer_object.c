@@ -103,6 +103,17 @@ view_privately(BufferObject *self)
     return 0;
 }
 
+/* May somebody else be given what came from there, as it was put: from a queue with leases, or a dictionary? */
+static bool
+is_read_again(SharedObject *ring)
+{
+    if (atomic_load(&pn_shared_cell(ring)->type) == PN_OBJECT_DICT) {
+        return true;
+    }
+    const pn_ring_cell *cell = pn_at(ring->domain, ring->offset);
+    return cell->leases.kept;
+}
+
 SharedObject *
 pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
 {
@@ -124,8 +135,7 @@ pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
     if (is_shared) {
         return pn_buffer_attached(state, self);
     }
-    const pn_ring_cell *cell_of_ring = pn_at(ring->domain, ring->offset);
-    if (cell_of_ring->leases.kept && view_privately((BufferObject *)self) < 0) {
+    if (is_read_again(ring) && view_privately((BufferObject *)self) < 0) {
         Py_CLEAR(self);
     }
     return self;

@@ -24,6 +24,7 @@ from procession._process.process import Process as Process
 from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
+from procession._shared.mapping import SharedDict as SharedDict
 from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
 from procession._shared.value import RawValue as RawValue
@@ -64,6 +65,7 @@ __all__ = [
     "RawValue",
     "RemoteError",
     "RemoteTraceback",
+    "SharedDict",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",

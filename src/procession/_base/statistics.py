@@ -7,6 +7,7 @@ from typing import NamedTuple
 __all__ = [
     "BarrierStatistics",
     "ConditionStatistics",
+    "DictStatistics",
     "EventStatistics",
     "Left",
     "LockStatistics",
@@ -78,3 +79,16 @@ class BarrierStatistics(NamedTuple):
     broken: bool
     rounds: int  # how many have ended, passed or reset, modulo 2**32
     reason: str | None  # why it is broken, and by whom
+
+
+class DictStatistics(NamedTuple):
+    """A SharedDict at one instant."""
+
+    name: str
+    items: int
+    bytes: int  # that the items take in the table; large values stand beside it
+    table_bytes: int  # of the table, in which there is room for more
+    rebuilds: int  # how often it got another table: grown, shrunk or cleared of what was overwritten
+    waiting: int  # threads asleep for its lock
+    recoveries: int  # how often somebody died inside of a call
+    busy_pid: int | None  # who is inside of one call for long: it is stopped, or the machine is busy

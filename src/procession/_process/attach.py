@@ -23,6 +23,7 @@ from procession._memory.domain import domains
 from procession._process.programs import find_program, this_namespace
 from procession._shared.array import found_array
 from procession._shared.atomic import Atomic
+from procession._shared.mapping import SharedDict
 from procession._sync.barrier import Barrier
 from procession._sync.condition import Condition
 from procession._sync.event import Event
@@ -38,6 +39,7 @@ CLASSES: dict[type[_core.Shared], type[Any]] = {
     _core.Atomic: Atomic,
     _core.Barrier: Barrier,
     _core.Condition: Condition,
+    _core.Dict: SharedDict,
     _core.Event: Event,
     _core.LeasedRing: JoinableQueue,
     _core.Lock: Lock,
