@@ -5,6 +5,7 @@
 
 #include "buffer.h"
 #include "ring.h"
+#include "semaphore.h"
 
 static bool
 bury_lock(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generation, bool awaited)
@@ -27,6 +28,10 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_BUFFER] = {.size = sizeof(pn_buffer_cell),
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
+    [PN_OBJECT_SEMAPHORE] = {.size = sizeof(pn_semaphore_cell),
+                             .bury = pn_semaphore_bury,
+                             .names_block = pn_semaphore_names_block,
+                             .discard = pn_semaphore_discard},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -33,7 +33,8 @@ typedef enum {
     PN_OBJECT_RLOCK,
     PN_OBJECT_LOCK,
     PN_OBJECT_BUFFER, /* buffer.h */
-    PN_OBJECT_TYPES   /* how many there are; what differs between them: kind.h */
+    PN_OBJECT_SEMAPHORE,
+    PN_OBJECT_TYPES /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
 enum { PN_OBJECT_SCAN = 1 }; /* its sums say nothing any more */

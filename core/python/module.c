@@ -116,7 +116,8 @@ module_exec(PyObject *module)
         add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
         add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
         add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
-        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0) {
+        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
+        add_type(module, &pn_semaphore_spec, state->shared_type, &state->semaphore_type) < 0) {
         return -1;
     }
     state->kinds[PN_OBJECT_RING] = state->ring_type;
@@ -124,6 +125,7 @@ module_exec(PyObject *module)
     state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;
     state->kinds[PN_OBJECT_LOCK] = state->lock_type;
     state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
+    state->kinds[PN_OBJECT_SEMAPHORE] = state->semaphore_type;
     return 0;
 }
 
@@ -140,6 +142,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->lock_type);
     Py_VISIT(state->buffer_type);
+    Py_VISIT(state->semaphore_type);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     Py_VISIT(state->teach);
@@ -165,6 +168,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->buffer_type);
+    Py_CLEAR(state->semaphore_type);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
     Py_CLEAR(state->teach);

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
+    PyTypeObject *semaphore_type;
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
@@ -65,6 +66,7 @@ struct SharedObject {
     bool owner_died; /* a Mutex that this process took from a dead owner */
 };
 
+extern PyType_Spec pn_semaphore_spec;
 extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
     pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec;
 
@@ -107,6 +109,11 @@ pn_shared_made(SharedObject *self)
     }
     return self->offset != 0;
 }
+
+/* --- lock_object.c --- */
+/* The arguments of acquire(block=True, timeout=None); -1 with an exception. */
+int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
+                     int64_t *deadline);
 
 /* --- buffer_object.c --- */
 /* The Buffer of a cell that this process holds; of a shared one there is one object only. NULL with

@@ -38,6 +38,7 @@ _HOMES = {
     "procession._process.process": ("Process",),
     "procession._shared.array": ("shared_array",),
     "procession._sync.locks": ("Lock", "Mutex", "RLock"),
+    "procession._sync.semaphore": ("BoundedSemaphore", "Semaphore"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

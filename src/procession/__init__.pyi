@@ -22,10 +22,13 @@ from procession._shared.array import shared_array as shared_array
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
+from procession._sync.semaphore import BoundedSemaphore as BoundedSemaphore
+from procession._sync.semaphore import Semaphore as Semaphore
 
 __version__: str
 
 __all__ = [
+    "BoundedSemaphore",
     "DomainFull",
     "ForkWarning",
     "JoinableQueue",
@@ -43,6 +46,7 @@ __all__ = [
     "RLock",
     "RemoteError",
     "RemoteTraceback",
+    "Semaphore",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Left", "LockStatistics", "QueueStatistics"]
+__all__ = ["Holder", "Left", "LockStatistics", "QueueStatistics", "SemaphoreStatistics"]
 
 
 class LockStatistics(NamedTuple):
@@ -43,3 +43,24 @@ class Left(NamedTuple):
     deliveries: int
     process: str  # the name of its last consumer, if it was given one
     pid: int
+
+
+class SemaphoreStatistics(NamedTuple):
+    """A semaphore at one instant."""
+
+    name: str
+    value: int  # permits that are free
+    permits: int  # free or taken: the most that were ever free at once
+    holders: tuple[Holder, ...]  # who took what nobody gave back
+    left: int  # taken, and nobody's: left by processes that ended with exit code 0, or whose death returns none
+    waiters: int  # threads asleep in acquire
+    recoveries: int  # how often a process died while it changed the semaphore
+    on_death: str  # "release" or "keep"
+
+
+class Holder(NamedTuple):
+    """A process that has permits of a semaphore."""
+
+    pid: int
+    name: str  # if it was given one
+    permits: int
