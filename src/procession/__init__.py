@@ -37,6 +37,7 @@ _HOMES = {
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
     "procession._shared.array": ("shared_array",),
+    "procession._sync.filelock": ("FileLock",),
     "procession._sync.locks": ("Lock", "Mutex", "RLock"),
     "procession._sync.semaphore": ("BoundedSemaphore", "Semaphore"),
 }

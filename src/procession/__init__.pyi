@@ -19,6 +19,7 @@ from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
+from procession._sync.filelock import FileLock as FileLock
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -30,6 +31,7 @@ __version__: str
 __all__ = [
     "BoundedSemaphore",
     "DomainFull",
+    "FileLock",
     "ForkWarning",
     "JoinableQueue",
     "LayoutMismatch",

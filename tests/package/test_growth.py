@@ -74,6 +74,8 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
+        self.semaphore = _core.Semaphore(self.domain, "semaphore", 2)
+        self.bounded = _core.Semaphore(self.domain, "bounded", 0, bounded=True)
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
         self.shared = array_over(self.buffer)
         self.large: Any = np.zeros(1 << 16, "u1")
@@ -215,6 +217,30 @@ def lock_calls(name: str) -> dict[str, Callable[[Bench], object]]:
         f"{name}.__exit__": enter_and_exit,
         f"{name}.locked": lambda bench: lock(bench).locked(),
         f"{name}._look": lambda bench: lock(bench)._look(),
+    }
+
+
+def semaphore_calls() -> dict[str, Callable[[Bench], object]]:
+    def take_and_give(bench: Bench) -> None:
+        assert bench.semaphore.acquire(timeout=1)
+        bench.semaphore.release()
+
+    def enter_and_exit(bench: Bench) -> None:
+        with bench.semaphore:
+            bench.semaphore._look()
+
+    return {
+        "Semaphore.__init__": lambda bench: _core.Semaphore(bench.domain, "another", 3, True, True),
+        "Semaphore.__init__ wrong": lambda bench: _core.Semaphore(bench.domain, "another", -1),
+        "Semaphore.acquire": take_and_give,
+        "Semaphore.acquire wrong": lambda bench: bench.semaphore.acquire(True, "soon"),
+        "Semaphore.acquire in vain": lambda bench: bench.bounded.acquire(timeout=0),
+        "Semaphore.release": take_and_give,
+        "Semaphore.release too often": lambda bench: bench.bounded.release(),
+        "Semaphore.__enter__": enter_and_exit,
+        "Semaphore.__exit__": enter_and_exit,
+        "Semaphore.get_value": lambda bench: bench.semaphore.get_value(),
+        "Semaphore._look": lambda bench: bench.semaphore._look(),
     }
 
 
@@ -371,6 +397,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
     **lock_calls("Lock"),
+    **semaphore_calls(),
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.
