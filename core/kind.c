@@ -10,6 +10,7 @@
 #include "event.h"
 #include "dict.h"
 #include "ring.h"
+#include "semaphore.h"
 
 static bool
 bury_lock(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generation, bool awaited)
@@ -49,6 +50,10 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                         .names_block = pn_dict_names_block,
                         .discard = pn_dict_discard,
                         .walk = pn_dict_walk},
+    [PN_OBJECT_SEMAPHORE] = {.size = sizeof(pn_semaphore_cell),
+                             .bury = pn_semaphore_bury,
+                             .names_block = pn_semaphore_names_block,
+                             .discard = pn_semaphore_discard},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

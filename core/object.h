@@ -38,7 +38,8 @@ typedef enum {
     PN_OBJECT_BARRIER,
     PN_OBJECT_ATOMIC, /* atomic.h */
     PN_OBJECT_DICT,   /* dict.h */
-    PN_OBJECT_TYPES   /* how many there are; what differs between them: kind.h */
+    PN_OBJECT_SEMAPHORE,
+    PN_OBJECT_TYPES /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
 enum {

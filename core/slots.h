@@ -54,6 +54,7 @@ typedef enum {
     PN_WAIT_EVENT,
     PN_WAIT_CONDITION,
     PN_WAIT_BARRIER,
+    PN_WAIT_SEMAPHORE,
 } pn_wait_kind;
 
 /* Who sleeps on what; written on the way to sleep only. */

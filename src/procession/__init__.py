@@ -55,10 +55,15 @@ _HOMES = {
     "procession._sync.barrier": ("Barrier",),
     "procession._sync.condition": ("Condition",),
     "procession._sync.event": ("Event",),
+    "procession._sync.filelock": ("FileLock",),
     "procession._sync.locks": (
         "Lock",
         "Mutex",
         "RLock",
+    ),
+    "procession._sync.semaphore": (
+        "BoundedSemaphore",
+        "Semaphore",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

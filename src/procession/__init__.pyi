@@ -32,9 +32,12 @@ from procession._shared.value import Value as Value
 from procession._sync.barrier import Barrier as Barrier
 from procession._sync.condition import Condition as Condition
 from procession._sync.event import Event as Event
+from procession._sync.filelock import FileLock as FileLock
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
+from procession._sync.semaphore import BoundedSemaphore as BoundedSemaphore
+from procession._sync.semaphore import Semaphore as Semaphore
 
 __version__: str
 
@@ -43,9 +46,11 @@ __all__ = [
     "Array",
     "Atomic",
     "Barrier",
+    "BoundedSemaphore",
     "Condition",
     "DomainFull",
     "Event",
+    "FileLock",
     "ForkWarning",
     "JoinableQueue",
     "LayoutMismatch",
@@ -65,6 +70,7 @@ __all__ = [
     "RawValue",
     "RemoteError",
     "RemoteTraceback",
+    "Semaphore",
     "SharedDict",
     "ShutDown",
     "SimpleQueue",

@@ -118,6 +118,8 @@ class Bench:
         self.condition = Condition(self.domain, "condition")
         self.condition._lock = self.rlock
         self.barrier = _core.Barrier(self.domain, 1, "barrier")
+        self.semaphore = _core.Semaphore(self.domain, "semaphore", 2)
+        self.bounded = _core.Semaphore(self.domain, "bounded", 0, bounded=True)
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
         self.dict: Any = _core.Dict(self.domain, "dict")
         self.dict["one"] = 1
@@ -346,6 +348,30 @@ def use_barrier(bench: Bench) -> None:
 def time_out_at_barrier(bench: Bench) -> None:
     with contextlib.suppress(threading.BrokenBarrierError):
         _core.Barrier(bench.domain, 2)._wait(0, None)
+
+
+def semaphore_calls() -> dict[str, Callable[[Bench], object]]:
+    def take_and_give(bench: Bench) -> None:
+        assert bench.semaphore.acquire(timeout=1)
+        bench.semaphore.release()
+
+    def enter_and_exit(bench: Bench) -> None:
+        with bench.semaphore:
+            bench.semaphore._look()
+
+    return {
+        "Semaphore.__init__": lambda bench: _core.Semaphore(bench.domain, "another", 3, True, True),
+        "Semaphore.__init__ wrong": lambda bench: _core.Semaphore(bench.domain, "another", -1),
+        "Semaphore.acquire": take_and_give,
+        "Semaphore.acquire wrong": lambda bench: bench.semaphore.acquire(True, "soon"),
+        "Semaphore.acquire in vain": lambda bench: bench.bounded.acquire(timeout=0),
+        "Semaphore.release": take_and_give,
+        "Semaphore.release too often": lambda bench: bench.bounded.release(),
+        "Semaphore.__enter__": enter_and_exit,
+        "Semaphore.__exit__": enter_and_exit,
+        "Semaphore.get_value": lambda bench: bench.semaphore.get_value(),
+        "Semaphore._look": lambda bench: bench.semaphore._look(),
+    }
 
 
 def attribute(name: str) -> Callable[[Bench], object]:
@@ -642,6 +668,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Barrier.abort": use_barrier,
     "Barrier.reset": use_barrier,
     "Barrier._look": use_barrier,
+    **semaphore_calls(),
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.
