@@ -8,7 +8,9 @@
 #include "buffer.h"
 #include "condition.h"
 #include "event.h"
+#include "dict.h"
 #include "ring.h"
+#include "semaphore.h"
 
 static bool
 bury_lock(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generation, bool awaited)
@@ -24,7 +26,8 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                         .may_name_itself = true,
                         .bury = pn_lease_sweep,
                         .names_block = pn_ring_names_block,
-                        .discard = pn_ring_discard},
+                        .discard = pn_ring_discard,
+                        .walk = pn_ring_walk},
     [PN_OBJECT_MUTEX] = {.size = sizeof(pn_lock_cell), .is_robust_lock = true},
     [PN_OBJECT_RLOCK] = {.size = sizeof(pn_lock_cell), .is_robust_lock = true},
     [PN_OBJECT_LOCK] = {.size = sizeof(pn_lock_cell), .bury = bury_lock},
@@ -42,6 +45,15 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                            .names_block = pn_barrier_names_block,
                            .discard = pn_barrier_discard},
     [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
+    [PN_OBJECT_DICT] = {.size = sizeof(pn_dict_cell),
+                        .may_name_itself = true,
+                        .names_block = pn_dict_names_block,
+                        .discard = pn_dict_discard,
+                        .walk = pn_dict_walk},
+    [PN_OBJECT_SEMAPHORE] = {.size = sizeof(pn_semaphore_cell),
+                             .bury = pn_semaphore_bury,
+                             .names_block = pn_semaphore_names_block,
+                             .discard = pn_semaphore_discard},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -123,9 +123,9 @@ acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
     return -1;
 }
 
-static int
-parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
-              int64_t *deadline)
+int
+pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
+                 int64_t *deadline)
 {
     PyObject *block_argument = count > 0 ? args[0] : NULL;
     PyObject *timeout = count > 1 ? args[1] : NULL;
@@ -166,7 +166,7 @@ lock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObje
 {
     int block = 1;
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse_acquire(args, count, names, &block, &deadline) < 0) {
+    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
         return NULL;
     }
     pn_status status;
@@ -200,7 +200,7 @@ mutex_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
 {
     int block = 1;
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse_acquire(args, count, names, &block, &deadline) < 0) {
+    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
         return NULL;
     }
     pn_lock *lock = lock_of(self);
@@ -224,7 +224,7 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
 {
     int block = 1;
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse_acquire(args, count, names, &block, &deadline) < 0) {
+    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
         return NULL;
     }
     pn_lock *lock = lock_of(self);

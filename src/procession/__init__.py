@@ -33,10 +33,12 @@ _HOMES = {
         "SUBWARNING",
     ),
     "procession._base.errors": (
+        "Ambiguous",
         "DomainFull",
         "ForkWarning",
         "InstallWarning",
         "LayoutMismatch",
+        "NotFound",
         "NotOwner",
         "NotRedeliverable",
         "NotShared",
@@ -54,11 +56,9 @@ _HOMES = {
         "SimpleQueue",
     ),
     "procession._compat.names": (
-        "BoundedSemaphore",
         "Manager",
         "Pipe",
         "Pool",
-        "Semaphore",
         "allow_connection_pickling",
         "cpu_count",
         "freeze_support",
@@ -73,10 +73,13 @@ _HOMES = {
         "set_start_method",
     ),
     "procession._compat.patch": ("install",),
+    "procession._process.attach": ("attach",),
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
+    "procession._process.programs": ("publish",),
     "procession._shared.array": ("shared_array",),
     "procession._shared.atomic": ("Atomic",),
+    "procession._shared.mapping": ("SharedDict",),
     "procession._shared.value": (
         "Array",
         "RawArray",
@@ -86,10 +89,15 @@ _HOMES = {
     "procession._sync.barrier": ("Barrier",),
     "procession._sync.condition": ("Condition",),
     "procession._sync.event": ("Event",),
+    "procession._sync.filelock": ("FileLock",),
     "procession._sync.locks": (
         "Lock",
         "Mutex",
         "RLock",
+    ),
+    "procession._sync.semaphore": (
+        "BoundedSemaphore",
+        "Semaphore",
     ),
 }
 # Public modules, named as those of multiprocessing are; the names that they share with it are ours or listed as borrowed.

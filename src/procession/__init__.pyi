@@ -10,10 +10,12 @@ from multiprocessing.util import SUBDEBUG as SUBDEBUG
 from multiprocessing.util import SUBWARNING as SUBWARNING
 
 from procession._base import errors as errors
+from procession._base.errors import Ambiguous as Ambiguous
 from procession._base.errors import DomainFull as DomainFull
 from procession._base.errors import ForkWarning as ForkWarning
 from procession._base.errors import InstallWarning as InstallWarning
 from procession._base.errors import LayoutMismatch as LayoutMismatch
+from procession._base.errors import NotFound as NotFound
 from procession._base.errors import NotOwner as NotOwner
 from procession._base.errors import NotRedeliverable as NotRedeliverable
 from procession._base.errors import NotShared as NotShared
@@ -27,11 +29,9 @@ from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
-from procession._compat.names import BoundedSemaphore as BoundedSemaphore
 from procession._compat.names import Manager as Manager
 from procession._compat.names import Pipe as Pipe
 from procession._compat.names import Pool as Pool
-from procession._compat.names import Semaphore as Semaphore
 from procession._compat.names import allow_connection_pickling as allow_connection_pickling
 from procession._compat.names import cpu_count as cpu_count
 from procession._compat.names import freeze_support as freeze_support
@@ -45,10 +45,13 @@ from procession._compat.names import set_executable as set_executable
 from procession._compat.names import set_forkserver_preload as set_forkserver_preload
 from procession._compat.names import set_start_method as set_start_method
 from procession._compat.patch import install as install
+from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
+from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
+from procession._shared.mapping import SharedDict as SharedDict
 from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
 from procession._shared.value import RawValue as RawValue
@@ -56,13 +59,17 @@ from procession._shared.value import Value as Value
 from procession._sync.barrier import Barrier as Barrier
 from procession._sync.condition import Condition as Condition
 from procession._sync.event import Event as Event
+from procession._sync.filelock import FileLock as FileLock
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
+from procession._sync.semaphore import BoundedSemaphore as BoundedSemaphore
+from procession._sync.semaphore import Semaphore as Semaphore
 
 __version__: str
 
 __all__ = [
+    "Ambiguous",
     "Array",
     "Atomic",
     "AuthenticationError",
@@ -72,6 +79,7 @@ __all__ = [
     "Condition",
     "DomainFull",
     "Event",
+    "FileLock",
     "ForkWarning",
     "InstallWarning",
     "JoinableQueue",
@@ -79,6 +87,7 @@ __all__ = [
     "Lock",
     "Manager",
     "Mutex",
+    "NotFound",
     "NotOwner",
     "NotRedeliverable",
     "NotShared",
@@ -98,6 +107,7 @@ __all__ = [
     "SUBDEBUG",
     "SUBWARNING",
     "Semaphore",
+    "SharedDict",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
@@ -105,6 +115,7 @@ __all__ = [
     "Value",
     "active_children",
     "allow_connection_pickling",
+    "attach",
     "cpu_count",
     "current_process",
     "doctor",
@@ -117,6 +128,7 @@ __all__ = [
     "install",
     "log_to_stderr",
     "parent_process",
+    "publish",
     "reducer",
     "set_executable",
     "set_forkserver_preload",

@@ -104,14 +104,9 @@ def test_word_is_true(name: str, word: str) -> None:
 
 
 ARGUMENTS: dict[str, Any] = {
-    "Barrier": lambda make: make(2),
-    "BoundedSemaphore": lambda make: make(2),
-    "Condition": lambda make: make(),
-    "Event": lambda make: make(),
     "Manager": lambda make: make(),
     "Pipe": lambda make: make(),
     "Pool": lambda make: make(1),
-    "Semaphore": lambda make: make(2),
 }
 
 

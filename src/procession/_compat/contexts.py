@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from procession._compat import stdlib
 from procession._compat.cpus import cpu_count
-from procession._compat.lazy import borrowed, lazy
+from procession._compat.lazy import lazy
 from procession._compat.processes import ForkProcess, ForkServerProcess, SpawnProcess
 from procession._process import process
 
 if TYPE_CHECKING:
     from procession._channels import joinable, queue
-    from procession._sync import barrier, condition, event, locks
+    from procession._sync import barrier, condition, event, locks, semaphore
 
 __all__ = ["Context", "DefaultContext", "default"]
 
@@ -33,6 +33,7 @@ class Context(BaseContext):
 
     Array: Any = lazy("procession._shared.value")
     Barrier: "type[barrier.Barrier]" = lazy("procession._sync.barrier")  # type: ignore[assignment]
+    BoundedSemaphore: "type[semaphore.BoundedSemaphore]" = lazy("procession._sync.semaphore")  # type: ignore[assignment]
     Condition: "type[condition.Condition]" = lazy("procession._sync.condition")  # type: ignore[assignment]
     Event: "type[event.Event]" = lazy("procession._sync.event")  # type: ignore[assignment]
     JoinableQueue: "type[joinable.JoinableQueue[Any]]" = lazy("procession._channels.joinable")  # type: ignore[assignment]
@@ -41,13 +42,9 @@ class Context(BaseContext):
     RLock: "type[locks.RLock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
     RawArray: Any = lazy("procession._shared.value")
     RawValue: Any = lazy("procession._shared.value")
+    Semaphore: "type[semaphore.Semaphore]" = lazy("procession._sync.semaphore")  # type: ignore[assignment]
     SimpleQueue: "type[queue.SimpleQueue[Any]]" = lazy("procession._channels.queue")  # type: ignore[assignment]
     Value: Any = lazy("procession._shared.value")
-
-    # ---- the table: what is borrowed of theirs ---------------------------------------------------
-
-    BoundedSemaphore: Any = borrowed()
-    Semaphore: Any = borrowed()
 
     # ---- what is more than a class -------------------------------------------------------------
 

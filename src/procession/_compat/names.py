@@ -12,11 +12,9 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "BoundedSemaphore",
     "Manager",
     "Pipe",
     "Pool",
-    "Semaphore",
     "allow_connection_pickling",
     "cpu_count",
     "freeze_support",
@@ -32,16 +30,6 @@ __all__ = [
 ]
 
 reducer: Any = default.reducer  # multiprocessing.reduction
-
-
-def BoundedSemaphore(value: int = 1) -> Any:  # noqa: N802 - its name there
-    """Return a semaphore of the standard library that is never released beyond `value`."""
-    return default.BoundedSemaphore(value)
-
-
-def Semaphore(value: int = 1) -> Any:  # noqa: N802 - its name there
-    """Return a semaphore of the standard library with so many permits."""
-    return default.Semaphore(value)
 
 
 def Manager() -> "managers.SyncManager":  # noqa: N802 - its name there
