@@ -33,6 +33,8 @@ from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
+from procession._shared.broadcast import Broadcast as Broadcast
+from procession._shared.broadcast import broadcast as broadcast
 from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
 from procession._shared.value import RawValue as RawValue
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Array",
     "Atomic",
+    "Broadcast",
     "DomainFull",
     "ForkWarning",
     "JoinableQueue",
@@ -69,6 +72,7 @@ __all__ = [
     "SimpleQueue",
     "StaleHandle",
     "Value",
+    "broadcast",
     "doctor",
     "errors",
     "shared_array",
