@@ -24,6 +24,8 @@ from procession._process.process import Process as Process
 from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
+from procession._shared.broadcast import Broadcast as Broadcast
+from procession._shared.broadcast import broadcast as broadcast
 from procession._shared.mapping import SharedDict as SharedDict
 from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
@@ -47,6 +49,7 @@ __all__ = [
     "Atomic",
     "Barrier",
     "BoundedSemaphore",
+    "Broadcast",
     "Condition",
     "DomainFull",
     "Event",
@@ -77,6 +80,7 @@ __all__ = [
     "StaleHandle",
     "Value",
     "attach",
+    "broadcast",
     "doctor",
     "errors",
     "publish",
