@@ -79,6 +79,10 @@ _HOMES = {
     "procession._process.programs": ("publish",),
     "procession._shared.array": ("shared_array",),
     "procession._shared.atomic": ("Atomic",),
+    "procession._shared.broadcast": (
+        "Broadcast",
+        "broadcast",
+    ),
     "procession._shared.mapping": ("SharedDict",),
     "procession._shared.value": (
         "Array",

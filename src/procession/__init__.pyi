@@ -51,6 +51,8 @@ from procession._process.process import Process as Process
 from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
+from procession._shared.broadcast import Broadcast as Broadcast
+from procession._shared.broadcast import broadcast as broadcast
 from procession._shared.mapping import SharedDict as SharedDict
 from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
@@ -75,6 +77,7 @@ __all__ = [
     "AuthenticationError",
     "Barrier",
     "BoundedSemaphore",
+    "Broadcast",
     "BufferTooShort",
     "Condition",
     "DomainFull",
@@ -116,6 +119,7 @@ __all__ = [
     "active_children",
     "allow_connection_pickling",
     "attach",
+    "broadcast",
     "cpu_count",
     "current_process",
     "doctor",

@@ -1,7 +1,6 @@
-"""``multiprocessing.shared_memory`` itself."""
+"""The drop-in for ``multiprocessing.shared_memory``."""
 
-import sys
-from multiprocessing import shared_memory
-from multiprocessing.shared_memory import *  # noqa: F403
+from procession._shared.shareable_list import ShareableList as ShareableList
+from procession._shared.shared_memory import SharedMemory as SharedMemory
 
-sys.modules[__name__] = shared_memory  # the very module: what it keeps, and what is private in it, is there once
+__all__ = ["ShareableList", "SharedMemory"]

@@ -94,7 +94,8 @@ def enter_guarded(bench: Bench) -> None:
 
 
 def unlink(bench: Bench) -> None:
-    buffer = _core.Buffer(bench.domain, 8, "another", shared=True, named=True)
+    buffer = _core.Buffer(bench.domain, 8, "another", shared=True)
+    buffer._publish()
     assert _core.Buffer._unlink(bench.domain, *buffer._handle)
 
 
@@ -124,7 +125,8 @@ class Bench:
         self.dict: Any = _core.Dict(self.domain, "dict")
         self.dict["one"] = 1
         self.shared = array_over(self.buffer)
-        self.named = _core.Buffer(self.domain, 8, "named", shared=True, named=True)
+        self.named = _core.Buffer(self.domain, 8, "named", shared=True)
+        self.named._publish()
         self.atomic = _core.Atomic(self.domain, "atomic", 1)
         self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
@@ -515,9 +517,9 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
-    "Buffer.__init__ named": unlink,
-    "Buffer.__init__ named twice": lambda bench: _core.Buffer(bench.domain, 8, "named", named=True),
-    "Buffer.__init__ named too long": lambda bench: _core.Buffer(bench.domain, 8, "n" * 48, named=True),
+    "Buffer._publish": unlink,
+    "Buffer._publish twice": lambda bench: _core.Buffer(bench.domain, 8, "named")._publish(),
+    "Buffer._clear": lambda bench: bench.buffer._clear(),
     "Buffer._find": lambda bench: _core.Buffer._find(bench.domain, "named"),
     "Buffer._find none": lambda bench: _core.Buffer._find(bench.domain, "nobody"),
     "Buffer._find wrong": lambda _: _core.Buffer._find(1, "nobody"),  # type: ignore[arg-type]
