@@ -3,6 +3,7 @@
  *   0       header          this struct
  *   4 KiB   slots           PN_SLOTS lines of the process table   (slots.h)
  *   +       waits           PN_WAITS lines: which thread sleeps on what
+ *   +       listeners       PN_LISTENERS lines: who wants to hear of what (listen.h)
  *   +       block table     one entry per heap page               (heap.h)
  *   +       heap            blocks of whole pages
  *
@@ -22,7 +23,7 @@
 
 #include "lock.h"
 
-#define PN_LAYOUT_VERSION 4u
+#define PN_LAYOUT_VERSION 5u
 #define PN_MAGIC UINT64_C(0x6e6f697373636f72) /* "rocssion" */
 #define PN_PAGE 4096u
 #define PN_SLOTS 1024u
@@ -66,6 +67,7 @@ _Static_assert(sizeof(pn_header) <= PN_PAGE, "the header is one page");
 
 struct pn_slot;
 struct pn_wait;
+struct pn_listener;
 struct pn_block;
 
 typedef struct pn_held {
@@ -79,6 +81,7 @@ typedef struct pn_domain {
     pn_header *header;
     struct pn_slot *slots;
     struct pn_wait *waits;
+    struct pn_listener *listeners;
     struct pn_block *blocks;
     size_t size;
     int fd;
@@ -92,6 +95,7 @@ typedef struct pn_domain {
     pn_word took_leases;                   /* has this process ever had one? lease_use.c */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins;                         /* children.c still needs the mapping; under its mutex */
+    pn_word bells;                         /* how many doorbells of this process are here: bell.h */
     struct pn_domain *next;
 } pn_domain;
 

@@ -23,6 +23,13 @@ typedef struct {
     /* Nobody has it any more: free its blocks, and name what its records named. Under header.lock; twice does no
      * harm. NULL: nothing. */
     void (*discard)(pn_domain *domain, uint64_t offset, pn_collect_list *named);
+    /* Of what can be waited for by wait() and doorbells (listen.h): the PN_FOR_* that it knows; is one of them the
+     * case, for the calling thread, without any lock; NULL: it cannot be waited for. Whoever makes it the case calls
+     * pn_notify after the commit. */
+    uint32_t wants;
+    bool (*is_ready)(pn_domain *domain, uint64_t offset, uint32_t want);
+    /* At the end of a slice of such a wait: look whether what is missing is in the hands of the dead. NULL: nothing. */
+    void (*mend)(pn_domain *domain, uint64_t offset);
 } pn_kind;
 
 /* Of a value of pn_object_type; any other number is that of a free cell. */

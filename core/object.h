@@ -51,7 +51,8 @@ typedef struct {
     pn_word64 puts, takes;
     uint64_t scan;  /* header.scans of the last walk that met a record with it; domain lock */
     pn_word unseen; /* how many processes without a line of the table hold it; their deaths too */
-    uint8_t pad[28];
+    pn_word listened; /* hint: does anybody listen to it? listen.h */
+    uint8_t pad[24];
 } pn_object;
 
 _Static_assert(sizeof(pn_object) == 256, "object layout is shared between processes");

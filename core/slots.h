@@ -50,6 +50,7 @@ typedef enum {
     PN_WAIT_LOCK,
     PN_WAIT_GET,
     PN_WAIT_PUT,
+    PN_WAIT_MANY, /* one of several; a line for each of them, with the same owner */
 } pn_wait_kind;
 
 /* Who sleeps on what; written on the way to sleep only. */

@@ -86,6 +86,10 @@ static PyMethodDef functions[] = {
      "settle_threads($module, domain, slot, generation, /)\n--\n\n"
      "Fork and forget a child of that line: libraries that know of fork end their threads. How "
      "many threads there are now."},
+    {"wait_any", pn_py_wait_any, METH_VARARGS,
+     "wait_any($module, items, timeout=None, /)\n--\n\n"
+     "Sleep until one of the (shared object, what for) pairs is ready; the indices of all that are "
+     "then, none after `timeout` seconds. What for: 1 to get, 2 to put, 4 to join."},
     {"thread_count", pn_py_thread_count, METH_NOARGS,
      "thread_count($module)\n--\n\nHow many threads this process has; -1: /proc does not tell."},
     {"dispositions", pn_py_dispositions, METH_NOARGS,
@@ -116,7 +120,8 @@ module_exec(PyObject *module)
         add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
         add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
         add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
-        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0) {
+        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
+        add_type(module, &pn_bell_spec, NULL, &state->bell_type) < 0) {
         return -1;
     }
     state->kinds[PN_OBJECT_RING] = state->ring_type;
@@ -140,6 +145,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->lock_type);
     Py_VISIT(state->buffer_type);
+    Py_VISIT(state->bell_type);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     Py_VISIT(state->teach);
@@ -165,6 +171,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->rlock_type);
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->buffer_type);
+    Py_CLEAR(state->bell_type);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
     Py_CLEAR(state->teach);

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
+    PyTypeObject *bell_type;
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
@@ -156,6 +157,10 @@ PyObject *pn_py_serve_template(PyObject *module, PyObject *args);
 PyObject *pn_py_settle_threads(PyObject *module, PyObject *args);
 PyObject *pn_py_thread_count(PyObject *module, PyObject *none);
 PyObject *pn_py_dispositions(PyObject *module, PyObject *none);
+
+/* --- wait_object.c --- */
+extern PyType_Spec pn_bell_spec;
+PyObject *pn_py_wait_any(PyObject *module, PyObject *args);
 
 /* --- errors.c --- */
 /* Raise what `status` means; `what` and `name` say to whom. Returns NULL. */

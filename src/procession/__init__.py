@@ -29,9 +29,11 @@ from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._channels.wait import wait as wait
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._shared.array import shared_array as shared_array
+from procession._sync.doorbell import Doorbell as Doorbell
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
@@ -40,6 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DomainFull",
+    "Doorbell",
     "ForkWarning",
     "JoinableQueue",
     "LayoutMismatch",
@@ -62,4 +65,5 @@ __all__ = [
     "doctor",
     "errors",
     "shared_array",
+    "wait",
 ]
