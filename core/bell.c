@@ -16,10 +16,10 @@
 #include "sweep.h"
 
 #define STACK_BYTES (128 * 1024)
-#define RUNG_NS (50 * 1000000LL)  /* how long a bell may ring for what others have taken */
-#define DEAF_NS (10 * 1000000LL)  /* no line was free: look often */
-#define IDLE_NS (1000000000LL)    /* without bells the thread ends after so long */
-#define GONE_TURNS 10000          /* a bound, should the tid be another thread's already */
+#define RUNG_NS (50 * 1000000LL) /* how long a bell may ring for what others have taken */
+#define DEAF_NS (10 * 1000000LL) /* no line was free: look often */
+#define IDLE_NS (1000000000LL)   /* without bells the thread ends after so long */
+#define GONE_TURNS 10000         /* a bound, should the tid be another thread's already */
 
 typedef struct {
     pn_domain *domain;
@@ -445,8 +445,9 @@ listen_locked(pn_bell *bell, bool waits)
         if (seat != NULL && !bell->seated) {
             seat->users++;
         }
-        item->line = seat != NULL ? pn_listen_begin(item->domain, item->offset, item->want, seat->line)
-                                  : PN_NO_LINE;
+        item->line = seat != NULL
+                         ? pn_listen_begin(item->domain, item->offset, item->want, seat->line)
+                         : PN_NO_LINE;
         item->heard = 0;
         item->wait = waits ? pn_wait_begin(item->domain, item->offset, PN_WAIT_MANY) : NULL;
         bells.deaf += item->line == PN_NO_LINE;

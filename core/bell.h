@@ -34,7 +34,8 @@ typedef struct pn_bell {
     struct pn_bell *next;
     int fd; /* -1: none yet, or none since a fork */
     bool edge, armed, rung;
-    bool seated; /* it counts as a user of the seats of its domains: from the first time that it is armed */
+    bool
+        seated; /* it counts as a user of the seats of its domains: from the first time that it is armed */
     size_t count;
     pn_bell_item items[];
 } pn_bell;

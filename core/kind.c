@@ -29,7 +29,7 @@ static bool
 is_rlock_free(pn_domain *domain, uint64_t offset, uint32_t want)
 {
     return is_lock_free(domain, offset, want) ||
-           pn_lock_mine(&((pn_lock_cell *)pn_at(domain, offset))->lock);
+           ((want & PN_FOR_CALLER) && pn_lock_mine(&((pn_lock_cell *)pn_at(domain, offset))->lock));
 }
 
 static void

@@ -24,7 +24,7 @@ typedef struct {
      * harm. NULL: nothing. */
     void (*discard)(pn_domain *domain, uint64_t offset, pn_collect_list *named);
     /* Of what can be waited for by wait() and doorbells (listen.h): the PN_FOR_* that it knows; is one of them the
-     * case, for the calling thread, without any lock; NULL: it cannot be waited for. Whoever makes it the case calls
+     * case (with PN_FOR_CALLER: for the calling thread), answered without any lock; NULL: it cannot be waited for. Whoever makes it the case calls
      * pn_notify after the commit. */
     uint32_t wants;
     bool (*is_ready)(pn_domain *domain, uint64_t offset, uint32_t want);

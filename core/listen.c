@@ -117,8 +117,8 @@ pn_listen_begin(pn_domain *domain, uint64_t offset, uint32_t want, uint32_t seat
     /* [listen]: after the line, before the caller's look at the object. */
     pn_object *object = pn_at(domain, offset);
     uint32_t seen = atomic_load_explicit(&object->listened, memory_order_relaxed);
-    while (
-        !atomic_compare_exchange_weak(&object->listened, &seen, (seen + TICKET) | (seen & BITS) | bits)) {
+    while (!atomic_compare_exchange_weak(&object->listened, &seen,
+                                         (seen + TICKET) | (seen & BITS) | bits)) {
     }
     pn_fence_after_exchange();
     return index;
@@ -177,7 +177,8 @@ pn_listen_wake(pn_domain *domain, uint64_t offset, uint32_t want)
     }
     if ((hint & BITS & ~found) != 0) {
         /* Unless somebody began to listen since: then the ticket is another one. */
-        atomic_compare_exchange_strong(&object->listened, &hint, (hint & ~BITS) | (hint & found & BITS));
+        atomic_compare_exchange_strong(&object->listened, &hint,
+                                       (hint & ~BITS) | (hint & found & BITS));
     }
 }
 

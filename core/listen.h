@@ -34,7 +34,9 @@ enum {
     PN_FOR_PUT = 2,  /* there is room */
     PN_FOR_JOIN = 4, /* nothing is unfinished */
     PN_FOR_ANY = PN_FOR_GET | PN_FOR_PUT | PN_FOR_JOIN,
-    PN_LISTEN_WIDE = 8
+    PN_LISTEN_WIDE = 8,
+    PN_FOR_CALLER =
+        16 /* only in questions: for the calling thread, which may have the lock already */
 };
 
 #define PN_LISTENERS 4096u
@@ -75,7 +77,7 @@ pn_notify(pn_domain *domain, uint64_t offset, uint32_t want)
 
 /* Can it be waited for so at all? */
 bool pn_can_listen(pn_domain *domain, uint64_t offset, uint32_t want);
-/* Is it ready, for the calling thread? */
+/* Is it ready, for anybody, or with PN_FOR_CALLER for the calling thread? */
 bool pn_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
 /* Where something can be missing because its owner died and nobody noticed: look for that. May read /proc. */
 void pn_listen_mend(pn_domain *domain, uint64_t offset);

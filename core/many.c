@@ -15,7 +15,7 @@ pn_many_look(pn_many *many)
     bool any = false;
     for (size_t i = 0; i < many->count; i++) {
         pn_many_item *item = &many->items[i];
-        item->ready = pn_is_ready(item->domain, item->offset, item->want);
+        item->ready = pn_is_ready(item->domain, item->offset, item->want | PN_FOR_CALLER);
         any |= item->ready;
     }
     return any;

@@ -49,8 +49,8 @@ typedef struct {
     pn_word64 holders[PN_SLOTS / 64];
     uint64_t slab; /* offset of the slab */
     pn_word64 puts, takes;
-    uint64_t scan;  /* header.scans of the last walk that met a record with it; domain lock */
-    pn_word unseen; /* how many processes without a line of the table hold it; their deaths too */
+    uint64_t scan;    /* header.scans of the last walk that met a record with it; domain lock */
+    pn_word unseen;   /* how many processes without a line of the table hold it; their deaths too */
     pn_word listened; /* hint: does anybody listen to it? listen.h */
     uint8_t pad[24];
 } pn_object;

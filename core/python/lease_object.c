@@ -190,7 +190,8 @@ static PyMethodDef methods[] = {
     {"task_done", (PyCFunction)leased_task_done, METH_NOARGS, task_done_doc},
     {"_mark_join", (PyCFunction)leased_mark_join, METH_NOARGS,
      "_mark_join($self)\n--\n\n"
-     "A number that will be another one once nothing was unfinished at some instant after this call."},
+     "A number that will be another one once nothing was unfinished at some instant after this "
+     "call."},
     {"join", (PyCFunction)(void (*)(void))leased_join, METH_VARARGS | METH_KEYWORDS, join_doc},
     {"_get_item", (PyCFunction)(void (*)(void))leased_get_item, METH_FASTCALL | METH_KEYWORDS,
      get_item_doc},

@@ -130,8 +130,8 @@ done:
 
 typedef struct {
     PyObject_HEAD
-    pn_bell *bell;       /* NULL: closed */
-    PyObject **domains;  /* of its items: what keeps the mappings */
+    pn_bell *bell;      /* NULL: closed */
+    PyObject **domains; /* of its items: what keeps the mappings */
 } BellObject;
 
 /* It holds the objects themselves, and not their Python objects: those have the bell. */
@@ -292,9 +292,10 @@ static PyType_Slot bell_slots[] = {
     {Py_tp_new, bell_new},
     {Py_tp_dealloc, bell_dealloc},
     {Py_tp_methods, bell_methods},
-    {Py_tp_doc, "Bell(items, edge=False)\n--\n\n"
-                "A descriptor for (shared object, what for) pairs. With `edge` it is readable after each "
-                "change instead, until it is cleared."},
+    {Py_tp_doc,
+     "Bell(items, edge=False)\n--\n\n"
+     "A descriptor for (shared object, what for) pairs. With `edge` it is readable after each "
+     "change instead, until it is cleared."},
     {0, NULL},
 };
 

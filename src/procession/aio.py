@@ -24,9 +24,9 @@ import os
 import queue as _queue
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
-from procession import Doorbell, Lock, Mutex, Process, RLock, ShutDown
+from procession import Doorbell, Lock, Mutex, Process, Queue, RLock, ShutDown, SimpleQueue
 from procession import wait as _wait
 
 __all__ = ["AsyncEvent", "AsyncLock", "AsyncProcess", "AsyncQueue", "wait", "wrap"]
@@ -290,6 +290,14 @@ class AsyncProcess:
         return f"<{type(self).__name__} of {self.process!r}>"
 
 
+@overload
+def wrap(obj: Queue[T] | SimpleQueue[T]) -> AsyncQueue[T]: ...
+@overload
+def wrap(obj: Lock | Mutex) -> AsyncLock: ...
+@overload
+def wrap(obj: Process) -> AsyncProcess: ...
+@overload
+def wrap(obj: Any) -> Any: ...
 def wrap(obj: Any) -> Any:
     """Return the awaitable form of a queue, lock, semaphore, event or process: Async... of this module.
 

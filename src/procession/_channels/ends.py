@@ -39,7 +39,7 @@ class _End:
         return self._queue
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other._queue is self._queue  # type: ignore[attr-defined]
+        return type(other) is type(self) and other._queue is self._queue
 
     def __hash__(self) -> int:
         return hash((type(self), id(self._queue)))
@@ -101,7 +101,7 @@ class Writer(_End):
 class NoLock:
     """``queue._rlock`` and ``_wlock``: each get and put is whole by itself, so there is nothing to guard."""
 
-    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:  # noqa: ARG002
         """Do nothing."""
         return True
 

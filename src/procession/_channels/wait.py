@@ -75,9 +75,7 @@ def _descriptor(obj: Any) -> int:
     return fd
 
 
-def _wait_mixed(
-    pairs: Pairs, whose: list[int], descriptors: dict[int, list[int]], timeout: float | None
-) -> set[int]:
+def _wait_mixed(pairs: Pairs, whose: list[int], descriptors: dict[int, list[int]], timeout: float | None) -> set[int]:
     deadline = None if timeout is None else time.monotonic() + max(0.0, timeout)
     poll = select.poll()
     for fd in descriptors:
