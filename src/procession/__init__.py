@@ -39,6 +39,7 @@ _HOMES = {
         "Queue",
         "SimpleQueue",
     ),
+    "procession._channels.wait": ("wait",),
     "procession._process.attach": ("attach",),
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
@@ -58,6 +59,7 @@ _HOMES = {
     ),
     "procession._sync.barrier": ("Barrier",),
     "procession._sync.condition": ("Condition",),
+    "procession._sync.doorbell": ("Doorbell",),
     "procession._sync.event": ("Event",),
     "procession._sync.filelock": ("FileLock",),
     "procession._sync.locks": (

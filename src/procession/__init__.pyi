@@ -18,6 +18,7 @@ from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._channels.wait import wait as wait
 from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
@@ -33,6 +34,7 @@ from procession._shared.value import RawValue as RawValue
 from procession._shared.value import Value as Value
 from procession._sync.barrier import Barrier as Barrier
 from procession._sync.condition import Condition as Condition
+from procession._sync.doorbell import Doorbell as Doorbell
 from procession._sync.event import Event as Event
 from procession._sync.filelock import FileLock as FileLock
 from procession._sync.locks import Lock as Lock
@@ -52,6 +54,7 @@ __all__ = [
     "Broadcast",
     "Condition",
     "DomainFull",
+    "Doorbell",
     "Event",
     "FileLock",
     "ForkWarning",
@@ -85,4 +88,5 @@ __all__ = [
     "errors",
     "publish",
     "shared_array",
+    "wait",
 ]
