@@ -66,7 +66,8 @@ typedef struct {
      * has the one has the other. Set by its maker, before anybody else can know of it. */
     pn_word mate_generation;
     pn_word64 mate;
-    uint8_t pad[16];
+    pn_word listened; /* hint: does anybody listen to it? listen.h */
+    uint8_t pad[12];
 } pn_object;
 
 _Static_assert(sizeof(pn_object) == 256, "object layout is shared between processes");

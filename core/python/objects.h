@@ -49,7 +49,8 @@ typedef struct {
     TYPE(guarded, none, FREE)                                                                      \
     TYPE(guarded_attribute, none, FREE)                                                            \
     TYPE(dict, shared, DICT)                                                                       \
-    TYPE(semaphore, shared, SEMAPHORE)
+    TYPE(semaphore, shared, SEMAPHORE)                                                             \
+    TYPE(bell, none, FREE)
 
 #define PN_TYPE_MEMBER(name, base, kind) PyTypeObject *name##_type;
 #define PN_TYPE_SPEC(name, base, kind) extern PyType_Spec pn_##name##_spec;
@@ -213,6 +214,9 @@ PyObject *pn_raise_named(const char *module, const char *exception, const char *
 /* The arguments of acquire(block=True, timeout=None); -1 with an exception. */
 int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
                      int64_t *deadline);
+
+/* --- wait_object.c --- */
+PyObject *pn_py_wait_any(PyObject *module, PyObject *args);
 
 /* --- blocking.c --- */
 /* A deadline from a timeout argument (None: for ever); -1 with an exception. Negative

@@ -55,6 +55,7 @@ _HOMES = {
         "Queue",
         "SimpleQueue",
     ),
+    "procession._channels.wait": ("wait",),
     "procession._compat.names": (
         "Manager",
         "Pipe",
@@ -92,6 +93,7 @@ _HOMES = {
     ),
     "procession._sync.barrier": ("Barrier",),
     "procession._sync.condition": ("Condition",),
+    "procession._sync.doorbell": ("Doorbell",),
     "procession._sync.event": ("Event",),
     "procession._sync.filelock": ("FileLock",),
     "procession._sync.locks": (

@@ -29,6 +29,7 @@ from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._channels.wait import wait as wait
 from procession._compat.names import Manager as Manager
 from procession._compat.names import Pipe as Pipe
 from procession._compat.names import Pool as Pool
@@ -60,6 +61,7 @@ from procession._shared.value import RawValue as RawValue
 from procession._shared.value import Value as Value
 from procession._sync.barrier import Barrier as Barrier
 from procession._sync.condition import Condition as Condition
+from procession._sync.doorbell import Doorbell as Doorbell
 from procession._sync.event import Event as Event
 from procession._sync.filelock import FileLock as FileLock
 from procession._sync.locks import Lock as Lock
@@ -81,6 +83,7 @@ __all__ = [
     "BufferTooShort",
     "Condition",
     "DomainFull",
+    "Doorbell",
     "Event",
     "FileLock",
     "ForkWarning",
@@ -138,4 +141,5 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     "shared_array",
+    "wait",
 ]

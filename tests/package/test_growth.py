@@ -279,6 +279,12 @@ class Bench:
         other = _core.Domain.attach(os.dup(self.domain.fd), visitor=True)
         assert other.visitor  # and its line goes with it
 
+    def bell(self, *steps: str, edge: bool = False) -> None:
+        bell = _core.Bell(((self.ring, 1), (self.lock, 1)), edge)
+        bell.arm(True)
+        for step in steps:
+            getattr(bell, step)()
+
     def hold(self, shared: _core.Shared) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
         shared._hold_for(index)
@@ -573,6 +579,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
     "LeasedRing.join": Bench.lease_and_done,
     "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]
+    "LeasedRing._mark_join": lambda bench: bench.leased._mark_join(),
     "LeasedRing._get_item": Bench.lease_and_done,
     "LeasedRing._get_item empty": lambda bench: bench.leased._get_item(timeout=0),
     "LeasedRing._leases": lambda bench: bench.leased._leases(),
@@ -629,6 +636,17 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Dict._scan explosive": Bench.scan_explosive,
     "Dict._look": lambda bench: bench.dict._look(),
     "Dict._open": lambda bench: bench.dict._open(),
+    "wait_any": lambda bench: _core.wait_any(((bench.ring, 1), (bench.lock, 1))),
+    "wait_any in vain": lambda bench: _core.wait_any(((bench.ring, 1),), 0.0001),
+    "wait_any wrong": lambda bench: _core.wait_any(((bench.ring, 1), (bench.buffer, 1))),
+    "wait_any wrong pairs": lambda bench: _core.wait_any((bench.ring,)),  # type: ignore[arg-type]
+    "Bell.arm": Bench.bell,
+    "Bell.arm edge": lambda bench: bench.bell(edge=True),
+    "Bell.arm of what has none": lambda bench: _core.Bell(((bench.ring, 1), (bench.buffer, 1))),
+    "Bell.disarm": lambda bench: bench.bell("disarm", "arm"),
+    "Bell.clear": lambda bench: bench.bell("clear"),
+    "Bell.close": lambda bench: bench.bell("close"),
+    "Bell.clear closed": lambda bench: bench.bell("close", "clear"),
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
