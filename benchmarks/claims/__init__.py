@@ -1,6 +1,18 @@
 """The claims, in the order in which they run."""
 
-from benchmarks.claims import arrays, batches, crowd, ints, joinable, loaned, locks, pingpong, starting, tuples
+from benchmarks.claims import (
+    arrays,
+    batches,
+    crowd,
+    dictionaries,
+    ints,
+    joinable,
+    loaned,
+    locks,
+    pingpong,
+    starting,
+    tuples,
+)
 from benchmarks.runner import Claim
 
 ALL: list[Claim] = [
@@ -13,5 +25,6 @@ ALL: list[Claim] = [
     loaned.CLAIM,
     locks.CLAIM,
     joinable.CLAIM,
+    dictionaries.CLAIM,
     starting.CLAIM,
 ]
