@@ -70,8 +70,7 @@ audit_dict(pn_domain *domain, uint64_t offset)
             continue;
         }
         if (row >= table->rows_used) {
-            return WRONG("dict: row %lu counts, and %lu are in use", UL(row),
-                         UL(table->rows_used));
+            return WRONG("dict: row %lu counts, and %lu are in use", UL(row), UL(table->rows_used));
         }
         pn_dict_entry *entry = pn_dict_entry_at(table, word);
         wrong = audit_row(&dict, row, entry, born);

@@ -124,8 +124,8 @@ pair_pop_last(pn_dict *dict, uint32_t *key, uint32_t *value)
     pn_status status = pair_do(dict, &op);
     if (status == PN_OK) {
         memcpy(key, sink.bytes + sizeof(pn_dict_image), sizeof(*key));
-        status = read_value(
-            dict->domain, (const pn_record *)(sink.bytes + sizeof(pn_dict_image) + 8), value);
+        status = read_value(dict->domain,
+                            (const pn_record *)(sink.bytes + sizeof(pn_dict_image) + 8), value);
     }
     if (sink.on_heap) {
         free(sink.bytes);
@@ -148,8 +148,7 @@ pair_unpack(const pn_sink *sink, pair_walk *walk)
             abort();
         }
         memcpy(&walk->key[walk->count], sink->bytes + at + sizeof(pn_dict_image), 4);
-        const pn_record *record =
-            (const pn_record *)(sink->bytes + at + sizeof(pn_dict_image) + 8);
+        const pn_record *record = (const pn_record *)(sink->bytes + at + sizeof(pn_dict_image) + 8);
         walk->value[walk->count++] = item_id(record);
         at += sizeof(pn_dict_image) + 8 + pn_record_size(record);
     }

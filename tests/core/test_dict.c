@@ -227,7 +227,8 @@ reading_goes_on_where_rows_have_moved(void)
         for (uint32_t i = 0; i < walk.count && walk.key[i] < 1000; i++) {
             CHECK(walk.key[i] == expected++);
         }
-        for (uint32_t more = 0; more < 30 && expected < 1000; more++) { /* soon there is a rebuild */
+        for (uint32_t more = 0; more < 30 && expected < 1000;
+             more++) { /* soon there is a rebuild */
             CHECK(pair_set_bytes(&dict, 2000 + turn * 30 + more, 1, 100) == PN_OK);
         }
         CHECK(expected < 10 || expected == 1000 || pair_remove(&dict, expected - 5, NULL) == PN_OK);
