@@ -41,7 +41,7 @@ class Table(NamedTuple):
     rows_used: int = 0
     log: tuple[Entry, ...] = (Entry(),) * LOG
     log_used: int = 0
-    index: tuple[int, ...] = (0,) * INDEX  # row + 1
+    slots: tuple[int, ...] = (0,) * INDEX  # the index: row + 1
     items: int = 0
 
     def live(self) -> list[tuple[int, Entry]]:
@@ -124,9 +124,9 @@ class Dictionary(Model[Shared, Worker]):
         slot = -1
         for step in range(INDEX):
             at = (HOME[key] + step) % INDEX
-            if table.index[at] == 0:
+            if table.slots[at] == 0:
                 return False, 0, at if slot < 0 else slot
-            row = table.index[at] - 1
+            row = table.slots[at] - 1
             word = table.rows[row] if row >= table.floor else 0
             if word == 0:
                 slot = at if slot < 0 else slot
@@ -208,7 +208,7 @@ class Dictionary(Model[Shared, Worker]):
                 row + 1,
                 (*new.log[:row], entry, *new.log[row + 1 :]),
                 row + 1,
-                replaced(new.index, slot, row + 1),
+                replaced(new.slots, slot, row + 1),
                 row + 1,
             )
         self.edit(w, new, p.spare)
@@ -258,7 +258,7 @@ class Dictionary(Model[Shared, Worker]):
 
     def at_note(self, w: Shared, p: Worker) -> None:
         table = w.tables[w.current]
-        self.edit(w, table._replace(index=replaced(table.index, p.slot, p.row + 1)))
+        self.edit(w, table._replace(slots=replaced(table.slots, p.slot, p.row + 1)))
         p.pc = "commit_set" if "row first" in self.without else "use_row"
 
     def at_use_row(self, w: Shared, p: Worker) -> None:
@@ -341,7 +341,7 @@ class Dictionary(Model[Shared, Worker]):
 
     def at_zero_index(self, w: Shared, p: Worker) -> None:
         table = w.tables[w.current]
-        self.edit(w, table._replace(index=replaced(table.index, p.row, 0)))
+        self.edit(w, table._replace(slots=replaced(table.slots, p.row, 0)))
         p.row += 1
         p.pc = "zero_index" if p.row < INDEX else "empty_log"
 

@@ -43,9 +43,13 @@ class DictModel(RuleBasedStateMachine):
 
     def same(self, call: Any) -> None:
         """Both return the same, or raise a KeyError for the same key."""
+        error: Exception | None = None
+        expected = None
         try:
             expected = call(self.model)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError) as raised_here:
+            error = raised_here
+        if error is not None:
             with pytest.raises(type(error)) as raised:
                 call(self.shared)
             assert type(error) is TypeError or not self.model or raised.value.args == error.args
