@@ -24,6 +24,8 @@ typedef enum {
     PN_STALE,        /* the handle's object has been freed */
     PN_LAYOUT,       /* the other side uses another layout version */
     PN_NAMESPACE,    /* the other side lives in another pid namespace */
+    PN_BROKEN,       /* the barrier was broken; its cell says why */
+    PN_EXISTS,       /* another object has that name */
     PN_SYSTEM        /* a system call failed; errno is set */
 } pn_status;
 

@@ -5,6 +5,7 @@ from benchmarks.claims import (
     batches,
     crowd,
     dictionaries,
+    events,
     ints,
     joinable,
     loaned,
@@ -12,6 +13,7 @@ from benchmarks.claims import (
     pingpong,
     starting,
     tuples,
+    values,
 )
 from benchmarks.runner import Claim
 
@@ -24,6 +26,8 @@ ALL: list[Claim] = [
     arrays.CLAIM,
     loaned.CLAIM,
     locks.CLAIM,
+    values.CLAIM,
+    events.CLAIM,
     joinable.CLAIM,
     dictionaries.CLAIM,
     starting.CLAIM,
