@@ -106,8 +106,10 @@ _HOMES = {
         "Semaphore",
     ),
 }
-# Public modules, named as those of multiprocessing are; the names that they share with it are ours or listed as borrowed.
+# Public modules; but for aio, named as those of multiprocessing are: the names that they share with it are ours or listed as
+# borrowed.
 _MODULES = (
+    "aio",
     "connection",
     "context",
     "dummy",
