@@ -317,14 +317,14 @@ def test_items_come_back_as_they_were(shared: Any) -> None:
 def test_format_is_that_of_multiprocessing() -> None:
     from multiprocessing import shared_memory
 
-    example: Any = ["howdy", b"HoWdY8by", -273.154, 100, None, True]
+    example: Any = ["howdy", b"HoWdY8by", -273.154, 100, None, True, "encodés"]  # 7 characters, 8 bytes
     items = ShareableList(example)
     theirs = shared_memory.ShareableList(example)
     try:
         assert items.format == theirs.format
         items[4] = theirs[4] = "some"
         assert items.format == theirs.format
-        assert struct.calcsize(items.format) == 56
+        assert struct.calcsize(items.format) == 64
     finally:
         items.shm.unlink()
         theirs.shm.close()

@@ -30,7 +30,7 @@ _SEQUENCES = 1 << 24
 
 def _capacity(kind: int, encoded: bytes) -> int:
     """Bytes for an item: as multiprocessing has it, which counts the characters of a text, but never too few."""
-    if kind < 3:
+    if _KINDS[kind] not in {str, bytes}:
         return _ALIGNMENT
     characters = len(_decode(_KINDS[kind], encoded))
     return max(_ALIGNMENT * (characters // _ALIGNMENT + 1), -(-len(encoded) // _ALIGNMENT) * _ALIGNMENT)
