@@ -401,3 +401,17 @@ def test_others_see_the_old_item_or_the_new_one_also_after_a_kill() -> None:
             kill(process)
         assert shared[0] in whole
     shared.shm.unlink()
+
+
+def test_it_travels_where_nothing_else_was_imported() -> None:
+    program = """
+from procession.shared_memory import SharedMemory
+from procession import Process
+block = SharedMemory(create=True, size=10)
+process = Process(target=repr, args=(block,), start_method="spawn")
+process.start()
+process.join()
+print(process.exitcode)
+block.unlink()
+"""
+    assert output_of(program) == "0"

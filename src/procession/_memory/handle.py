@@ -145,3 +145,7 @@ def _open(passage: Any, cls: type[_core.Shared]) -> int:
                 f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
             ) from error
     return int(passage.detach())  # passed once for all handles, and only the first one opens it
+
+
+# It has no Python class of its own that could say so: arrays, values and named blocks hold one.
+stdlib.own_reducers()[_core.Buffer] = reduce_shared
