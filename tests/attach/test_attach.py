@@ -358,7 +358,7 @@ import os, signal, sys, procession as mp
 q = mp.attach(int(sys.argv[1]))["pids"]
 for generation in range(3):  # the program, its fork, and the fork's fork
     q.put(os.getpid())
-    if os.fork() != 0:
+    if generation == 2 or os.fork() != 0:
         break
 signal.pause()
 """
