@@ -80,9 +80,9 @@ from joblib import Parallel, delayed
 def work(lock):
     return 1
 
-def causes(error):
+def texts(error):
     while error is not None:
-        yield type(error).__name__
+        yield type(error).__name__ + str(error)
         error = error.__cause__
 
 if __name__ == "__main__":
@@ -90,21 +90,15 @@ if __name__ == "__main__":
     try:
         Parallel(2, backend=sys.argv[1])(delayed(work)(lock) for _ in range(4))
     except Exception as error:
-        print(*causes(error))
-        text = str(error)
-        while error.__cause__ is not None:
-            error = error.__cause__
-            text += str(error)
-        print("'stock'" in text)
+        text = "".join(texts(error))
+        print("NotShared" in text, "'stock'" in text)
     print(sum(Parallel(2, backend=sys.argv[1])(delayed(abs)(1) for _ in range(4))))
 """
 
 
 @each_backend
 def test_argument_of_a_task_is_refused_in_words_as_the_standard_librarys_is(backend: str, tmp_path: Path) -> None:
-    raised, named, goes_on = run(ARGUMENT, tmp_path, backend).splitlines()
-    assert "NotShared" in raised
-    assert (named, goes_on) == ("True", "4")
+    assert run(ARGUMENT, tmp_path, backend).splitlines() == ["True True", "4"]
 
 
 KILLED_WORKER = """
@@ -145,13 +139,13 @@ if __name__ == "__main__":
     for method in ("fork", "spawn", "forkserver"):
         process = mp.Process(target=work, args=(results,), start_method=method)
         process.start()
-        print(method, results.get() == [n * n for n in range(10)])
+        result = results.get()
         process.join()
-        print(process.outcome)
+        print(method, result == [n * n for n in range(10)], process.outcome)
 """
 
 
 def test_joblib_inside_processes_of_ours(tmp_path: Path) -> None:
-    assert run(IN_OURS, tmp_path).splitlines() == [
-        line for method in ("fork", "spawn", "forkserver") for line in (f"{method} True", "finished")
-    ]
+    # Others are loky's: a worker that starts while its pool ends already may complain of that, under multiprocessing too.
+    lines = [line for line in run(IN_OURS, tmp_path).splitlines() if line.startswith(("fork", "spawn"))]
+    assert lines == [f"{method} True finished" for method in ("fork", "spawn", "forkserver")]
