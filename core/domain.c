@@ -14,6 +14,7 @@
 
 #include "budget.h"
 #include "heap.h"
+#include "listen.h"
 #include "object.h"
 #include "slots.h"
 #include "sweep.h"
@@ -151,7 +152,8 @@ map(int fd, uint64_t size)
     pthread_mutex_init(&domain->mutex, NULL);
     domain->slots = (pn_slot *)(base + PN_PAGE);
     domain->waits = (pn_wait *)(domain->slots + PN_SLOTS);
-    domain->blocks = (pn_block *)(domain->waits + PN_WAITS);
+    domain->listeners = (pn_listener *)(domain->waits + PN_WAITS);
+    domain->blocks = (pn_block *)(domain->listeners + PN_LISTENERS);
     return domain;
 }
 

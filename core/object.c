@@ -8,6 +8,7 @@
 #include "collect.h"
 #include "held.h"
 #include "kind.h"
+#include "listen.h"
 #include "slots.h"
 #include "sweep.h"
 
@@ -65,6 +66,8 @@ count_down(pn_domain *domain, uint64_t offset)
             /* Nobody can release it any more: as if its owner had died. Before the bit
              * goes: after it another thread may make something else of the cell. */
             pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
+            pn_fence_after_exchange();
+            pn_notify(domain, offset, PN_FOR_GET);
         }
         clear_bit(domain, offset, domain->slot);
     }

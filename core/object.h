@@ -37,7 +37,9 @@ typedef enum {
     PN_OBJECT_CONDITION,
     PN_OBJECT_BARRIER,
     PN_OBJECT_ATOMIC, /* atomic.h */
-    PN_OBJECT_TYPES   /* how many there are; what differs between them: kind.h */
+    PN_OBJECT_DICT,   /* dict.h */
+    PN_OBJECT_SEMAPHORE,
+    PN_OBJECT_TYPES /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
 enum {
@@ -64,7 +66,8 @@ typedef struct {
      * has the one has the other. Set by its maker, before anybody else can know of it. */
     pn_word mate_generation;
     pn_word64 mate;
-    uint8_t pad[16];
+    pn_word listened; /* hint: does anybody listen to it? listen.h */
+    uint8_t pad[12];
 } pn_object;
 
 _Static_assert(sizeof(pn_object) == 256, "object layout is shared between processes");

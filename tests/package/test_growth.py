@@ -94,7 +94,8 @@ def enter_guarded(bench: Bench) -> None:
 
 
 def unlink(bench: Bench) -> None:
-    buffer = _core.Buffer(bench.domain, 8, "another", shared=True, named=True)
+    buffer = _core.Buffer(bench.domain, 8, "another", shared=True)
+    buffer._publish()
     assert _core.Buffer._unlink(bench.domain, *buffer._handle)
 
 
@@ -118,9 +119,14 @@ class Bench:
         self.condition = Condition(self.domain, "condition")
         self.condition._lock = self.rlock
         self.barrier = _core.Barrier(self.domain, 1, "barrier")
+        self.semaphore = _core.Semaphore(self.domain, "semaphore", 2)
+        self.bounded = _core.Semaphore(self.domain, "bounded", 0, bounded=True)
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
+        self.dict: Any = _core.Dict(self.domain, "dict")
+        self.dict["one"] = 1
         self.shared = array_over(self.buffer)
-        self.named = _core.Buffer(self.domain, 8, "named", shared=True, named=True)
+        self.named = _core.Buffer(self.domain, 8, "named", shared=True)
+        self.named._publish()
         self.atomic = _core.Atomic(self.domain, "atomic", 1)
         self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
@@ -161,6 +167,42 @@ class Bench:
     def array_that_fails(self) -> None:
         self.ring.put([self.large, self.shared, Explosive()])
         self.ring.get()
+
+    def set_and_get(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict["item"] = item
+            self.dict["item", 1.0, None] = [item, self.ring]
+            assert type(self.dict["item"]) is type(item)
+            assert len(self.dict["item", True, None]) == 2
+        assert self.dict.pop("item").size > 0
+        del self.dict["item", 1, None]
+
+    def set_and_pop_last(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict[7.0] = [item, self.ring]
+            self.dict.popitem()
+
+    def set_and_clear(self) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        self.dict.clear()
+        self.dict["one"] = 1
+
+    def scan(self, what: int) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        keys: list[Any] = self.dict._scan(what, 0, 0, 0, 0)[0]
+        assert len(keys) > 10
+        self.dict._scan(what, 5, *self.dict._scan(what, 5, 0, 0, 0)[1:4])
+
+    def scan_explosive(self) -> None:
+        self.dict.clear()
+        self.dict[0] = [self.shared, Explosive()]
+        self.dict[1] = [self.ring, self.large]
+        try:
+            self.dict._scan(2, 0, 0, 0, 0)
+        finally:
+            self.dict.clear()
 
     def there_and_back(self) -> None:
         for item in self.items:
@@ -237,6 +279,12 @@ class Bench:
         other = _core.Domain.attach(os.dup(self.domain.fd), visitor=True)
         assert other.visitor  # and its line goes with it
 
+    def bell(self, *steps: str, edge: bool = False) -> None:
+        bell = _core.Bell(((self.ring, 1), (self.lock, 1)), edge)
+        bell.arm(True)
+        for step in steps:
+            getattr(bell, step)()
+
     def hold(self, shared: _core.Shared) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
         shared._hold_for(index)
@@ -308,6 +356,30 @@ def use_barrier(bench: Bench) -> None:
 def time_out_at_barrier(bench: Bench) -> None:
     with contextlib.suppress(threading.BrokenBarrierError):
         _core.Barrier(bench.domain, 2)._wait(0, None)
+
+
+def semaphore_calls() -> dict[str, Callable[[Bench], object]]:
+    def take_and_give(bench: Bench) -> None:
+        assert bench.semaphore.acquire(timeout=1)
+        bench.semaphore.release()
+
+    def enter_and_exit(bench: Bench) -> None:
+        with bench.semaphore:
+            bench.semaphore._look()
+
+    return {
+        "Semaphore.__init__": lambda bench: _core.Semaphore(bench.domain, "another", 3, True, True),
+        "Semaphore.__init__ wrong": lambda bench: _core.Semaphore(bench.domain, "another", -1),
+        "Semaphore.acquire": take_and_give,
+        "Semaphore.acquire wrong": lambda bench: bench.semaphore.acquire(True, "soon"),
+        "Semaphore.acquire in vain": lambda bench: bench.bounded.acquire(timeout=0),
+        "Semaphore.release": take_and_give,
+        "Semaphore.release too often": lambda bench: bench.bounded.release(),
+        "Semaphore.__enter__": enter_and_exit,
+        "Semaphore.__exit__": enter_and_exit,
+        "Semaphore.get_value": lambda bench: bench.semaphore.get_value(),
+        "Semaphore._look": lambda bench: bench.semaphore._look(),
+    }
 
 
 def attribute(name: str) -> Callable[[Bench], object]:
@@ -451,9 +523,9 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
-    "Buffer.__init__ named": unlink,
-    "Buffer.__init__ named twice": lambda bench: _core.Buffer(bench.domain, 8, "named", named=True),
-    "Buffer.__init__ named too long": lambda bench: _core.Buffer(bench.domain, 8, "n" * 48, named=True),
+    "Buffer._publish": unlink,
+    "Buffer._publish twice": lambda bench: _core.Buffer(bench.domain, 8, "named")._publish(),
+    "Buffer._clear": lambda bench: bench.buffer._clear(),
     "Buffer._find": lambda bench: _core.Buffer._find(bench.domain, "named"),
     "Buffer._find none": lambda bench: _core.Buffer._find(bench.domain, "nobody"),
     "Buffer._find wrong": lambda _: _core.Buffer._find(1, "nobody"),  # type: ignore[arg-type]
@@ -507,6 +579,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
     "LeasedRing.join": Bench.lease_and_done,
     "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]
+    "LeasedRing._mark_join": lambda bench: bench.leased._mark_join(),
     "LeasedRing._get_item": Bench.lease_and_done,
     "LeasedRing._get_item empty": lambda bench: bench.leased._get_item(timeout=0),
     "LeasedRing._leases": lambda bench: bench.leased._leases(),
@@ -516,6 +589,64 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing._letter explosive": lambda bench: bench.letters()._letter(1, False, True),
     "LeasedRing._letter missing": lambda bench: bench.letters()._letter(2, True, True),
     "LeasedRing._letter wrong": lambda bench: bench.leased._letter("first", False, False),  # type: ignore[arg-type]
+    "Dict.__init__": lambda bench: _core.Dict(bench.domain, "another"),
+    "Dict.__init__ wrong": lambda bench: _core.Dict(bench.domain, 1),  # type: ignore[arg-type]
+    "Dict.__init__ twice": lambda bench: bench.dict.__init__(bench.domain, "dict"),
+    "Shared._attach dict": lambda bench: _core.Dict._attach(bench.domain, *bench.dict._handle),
+    "Dict.__len__": lambda bench: len(bench.dict),
+    "Dict.__getitem__": Bench.set_and_get,
+    "Dict.__getitem__ missing": lambda bench: bench.dict["no", 1],
+    "Dict.__getitem__ wrong": lambda bench: bench.dict[1, []],
+    "Dict.__setitem__": Bench.set_and_get,
+    "Dict.__setitem__ unpicklable": lambda bench: bench.dict.__setitem__(1, [bench.ring, Unpicklable()]),
+    "Dict.__setitem__ too large": lambda bench: bench.dict.__setitem__(1, bytes(80 << 20)),
+    "Dict.__delitem__": Bench.set_and_get,
+    "Dict.__delitem__ missing": lambda bench: bench.dict.__delitem__("no"),
+    "Dict.__contains__": lambda bench: ("one" in bench.dict, "no" in bench.dict),
+    "Dict.__contains__ wrong": lambda bench: (1, []) in bench.dict,
+    "Dict.get": lambda bench: (bench.dict.get("one"), bench.dict.get("no", bench)),
+    "Dict.get wrong": lambda bench: bench.dict.get("one", other=1),
+    "Dict.pop": Bench.set_and_get,
+    "Dict.pop missing": lambda bench: (bench.dict.pop("no", bench), bench.dict.pop("no")),
+    "Dict.popitem": Bench.set_and_pop_last,
+    "Dict.popitem empty": lambda bench: _core.Dict(bench.domain, "empty").popitem(),
+    "Dict.setdefault": lambda bench: (
+        bench.dict.setdefault("one", bench.large),
+        bench.dict.setdefault("two", bench.shared),
+    ),
+    "Dict.setdefault wrong": lambda bench: bench.dict.setdefault("three", Unpicklable()),
+    "Dict.clear": Bench.set_and_clear,
+    "Dict.add": lambda bench: (bench.dict.add("n", 1), bench.dict.add("x", 0.5), bench.dict.add("large", 1 << 70)),
+    "Dict.add wrong": lambda bench: bench.dict.add("one", "1"),
+    "Dict.add to what is no number": lambda bench: (
+        bench.dict.setdefault("ring", bench.ring),
+        bench.dict.add("ring", 1),
+    ),
+    "Dict.compare_and_set": lambda bench: (
+        bench.dict.compare_and_set("no", 1, bench.ring),
+        bench.dict.compare_and_set("one", 2, bench.ring),
+        bench.dict.compare_and_set("one", 1, [bench.ring]),
+        bench.dict.__setitem__("one", 1),
+    ),
+    "Dict.compare_and_set wrong": lambda bench: bench.dict.compare_and_set("one", 1, Unpicklable()),
+    "Dict._scan keys": lambda bench: bench.scan(0),
+    "Dict._scan values": lambda bench: bench.scan(1),
+    "Dict._scan items": lambda bench: bench.scan(2),
+    "Dict._scan wrong": lambda bench: bench.dict._scan(3, 0, 0, 0, 0),
+    "Dict._scan explosive": Bench.scan_explosive,
+    "Dict._look": lambda bench: bench.dict._look(),
+    "Dict._open": lambda bench: bench.dict._open(),
+    "wait_any": lambda bench: _core.wait_any(((bench.ring, 1), (bench.lock, 1))),
+    "wait_any in vain": lambda bench: _core.wait_any(((bench.ring, 1),), 0.0001),
+    "wait_any wrong": lambda bench: _core.wait_any(((bench.ring, 1), (bench.buffer, 1))),
+    "wait_any wrong pairs": lambda bench: _core.wait_any((bench.ring,)),  # type: ignore[arg-type]
+    "Bell.arm": Bench.bell,
+    "Bell.arm edge": lambda bench: bench.bell(edge=True),
+    "Bell.arm of what has none": lambda bench: _core.Bell(((bench.ring, 1), (bench.buffer, 1))),
+    "Bell.disarm": lambda bench: bench.bell("disarm", "arm"),
+    "Bell.clear": lambda bench: bench.bell("clear"),
+    "Bell.close": lambda bench: bench.bell("close"),
+    "Bell.clear closed": lambda bench: bench.bell("close", "clear"),
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
@@ -557,6 +688,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Barrier.abort": use_barrier,
     "Barrier.reset": use_barrier,
     "Barrier._look": use_barrier,
+    **semaphore_calls(),
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.
