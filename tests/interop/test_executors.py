@@ -99,7 +99,7 @@ def test_consumers_in_an_executor_do_all_that_was_put(method: str) -> None:
         consumers = [pool.submit(consume_until_none) for _ in range(2)]
         for number in range(100):
             jobs.put(number)
-        jobs.put_many([None, None])  # type: ignore[list-item]
+        jobs.put_many([None, None])
         assert jobs.join()
         assert sorted(number for consumer in consumers for number in consumer.result()) == list(range(100))
 
