@@ -5,6 +5,7 @@
 
 #include "atomic.h"
 #include "buffer.h"
+#include "priority.h"
 #include "ring.h"
 
 static bool
@@ -30,6 +31,13 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
     [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
+    [PN_OBJECT_PRIORITY] = {.size = sizeof(pn_priority_cell),
+                            .may_name_itself = true,
+                            .names_block = pn_priority_names_block,
+                            .discard = pn_priority_discard},
+    [PN_OBJECT_ENTRY] = {.size = sizeof(pn_entry_cell),
+                         .names_block = pn_entry_names_block,
+                         .discard = pn_entry_discard},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -34,7 +34,9 @@ typedef enum {
     PN_OBJECT_LOCK,
     PN_OBJECT_BUFFER, /* buffer.h */
     PN_OBJECT_ATOMIC, /* atomic.h */
-    PN_OBJECT_TYPES   /* how many there are; what differs between them: kind.h */
+    PN_OBJECT_PRIORITY,
+    PN_OBJECT_ENTRY, /* of a PRIORITY: priority.h */
+    PN_OBJECT_TYPES  /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
 enum {

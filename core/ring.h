@@ -232,7 +232,7 @@ void pn_record_count_takes(pn_domain *domain, const pn_record *record);
 typedef bool (*pn_record_visit)(pn_domain *domain, uint64_t ring, const pn_record *record,
                                 void *context);
 
-/* Visit the records of all rings that may name objects. False: one could not be looked at just
+/* Visit the records of all rings, and of all priority queues, that may name objects. False: one could not be looked at just
  * now (a stopped process has its lock), or the visitor ended it. */
 bool pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context);
 /* Does a record of any other ring name the object (or is that unknown just now)? */

@@ -4,6 +4,7 @@
 #include "ring_private.h"
 
 #include "heap.h"
+#include "priority.h"
 #include "slots.h"
 
 #define LOOK_NS (20 * 1000000LL) /* how long the sweep waits for a ring's lock */
@@ -189,7 +190,7 @@ pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
             return false;
         }
     }
-    return true;
+    return pn_entry_walk_all(domain, visit, context);
 }
 
 static bool

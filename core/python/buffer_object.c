@@ -124,8 +124,10 @@ pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
     if (is_shared) {
         return pn_buffer_attached(state, self);
     }
-    const pn_ring_cell *cell_of_ring = pn_at(ring->domain, ring->offset);
-    if (cell_of_ring->leases.kept && view_privately((BufferObject *)self) < 0) {
+    pn_ring_cell *cell_of_ring = pn_at(ring->domain, ring->offset);
+    bool is_leased =
+        atomic_load(&cell_of_ring->object.type) == PN_OBJECT_RING && cell_of_ring->leases.kept;
+    if (is_leased && view_privately((BufferObject *)self) < 0) {
         Py_CLEAR(self);
     }
     return self;

@@ -122,6 +122,7 @@ module_exec(PyObject *module)
         add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
         add_type(module, &pn_atomic_spec, state->shared_type, &state->atomic_type) < 0 ||
         add_type(module, &pn_guarded_spec, NULL, &state->guarded_type) < 0 ||
+        add_type(module, &pn_priority_spec, state->shared_type, &state->priority_type) < 0 ||
         add_type(module, &pn_guarded_attribute_spec, NULL, &state->guarded_attribute_type) < 0) {
         return -1;
     }
@@ -131,6 +132,7 @@ module_exec(PyObject *module)
     state->kinds[PN_OBJECT_LOCK] = state->lock_type;
     state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
     state->kinds[PN_OBJECT_ATOMIC] = state->atomic_type;
+    state->kinds[PN_OBJECT_PRIORITY] = state->priority_type;
     return 0;
 }
 
@@ -149,6 +151,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->buffer_type);
     Py_VISIT(state->atomic_type);
     Py_VISIT(state->guarded_type);
+    Py_VISIT(state->priority_type);
     Py_VISIT(state->guarded_attribute_type);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
@@ -177,6 +180,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->buffer_type);
     Py_CLEAR(state->atomic_type);
     Py_CLEAR(state->guarded_type);
+    Py_CLEAR(state->priority_type);
     Py_CLEAR(state->guarded_attribute_type);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);

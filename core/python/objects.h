@@ -33,7 +33,8 @@ typedef struct {
 
 typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
-        *rlock_type, *lock_type, *buffer_type, *atomic_type, *guarded_type, *guarded_attribute_type;
+        *rlock_type, *lock_type, *buffer_type, *atomic_type, *guarded_type, *guarded_attribute_type,
+        *priority_type;
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
@@ -68,7 +69,7 @@ struct SharedObject {
 
 extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
     pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec, pn_atomic_spec, pn_guarded_spec,
-    pn_guarded_attribute_spec;
+    pn_priority_spec, pn_guarded_attribute_spec;
 
 typedef struct {
     SharedObject shared;
@@ -180,9 +181,14 @@ int pn_deadline(PyObject *timeout, int64_t *deadline);
 /* Prepare this thread for sleeping: the main thread must look for signals more often. */
 void pn_before_sleep(void);
 
+/* --- priority_key.c --- */
+/* The bytes by which an item is sorted: appended to `out`. 0, or -1 with TypeError, ValueError, OverflowError. */
+struct pn_writer;
+int pn_encode_key(struct pn_writer *out, PyObject *item);
+
 /* --- codec.c --- */
 /* Private memory that starts on the stack and holds whole records. */
-typedef struct {
+typedef struct pn_writer {
     char *bytes;
     size_t used, capacity;
     bool on_heap;
