@@ -71,7 +71,7 @@ typedef struct {
     pn_word pauses_in_vain; /* as in ring.h */
 } pn_priority;
 
-#define PN_KEY_LIMIT 4096u /* bytes; the caller refuses a longer key */
+#define PN_KEY_LIMIT 1024u /* bytes: the most that are compared */
 
 pn_status pn_priority_new(pn_domain *domain, const char *name, uint64_t max_items, uint64_t *offset,
                           uint32_t *generation);

@@ -182,7 +182,7 @@ int pn_deadline(PyObject *timeout, int64_t *deadline);
 void pn_before_sleep(void);
 
 /* --- priority_key.c --- */
-/* The bytes by which an item is sorted: appended to `out`. 0, or -1 with TypeError, ValueError, OverflowError. */
+/* The bytes by which an item is sorted, into an empty `out`. 0, or -1 with TypeError, ValueError, OverflowError. */
 struct pn_writer;
 int pn_encode_key(struct pn_writer *out, PyObject *item);
 

@@ -6,7 +6,7 @@
  *   tuple    tag, its elements, 0; a list has a tag of its own
  *
  * A key ends at the first element that has no such form: items that are equal up to there come in
- * the order of their puts. */
+ * the order of their puts. So do those whose keys agree in PN_KEY_LIMIT bytes: the rest is cut off. */
 #include "codec.h"
 
 #include <math.h>
@@ -48,11 +48,19 @@ append_byte(pn_writer *out, uint8_t byte)
 static int
 append_escaped(pn_writer *out, const char *bytes, size_t length)
 {
-    for (size_t i = 0; i < length; i++) {
-        if (append_byte(out, (uint8_t)bytes[i]) < 0 ||
-            (bytes[i] == 0 && append_byte(out, 255) < 0)) {
+    while (length > 0) {
+        const char *zero = memchr(bytes, 0, length < PN_KEY_LIMIT ? length : PN_KEY_LIMIT);
+        size_t plain = zero                    ? (size_t)(zero - bytes)
+                       : length < PN_KEY_LIMIT ? length
+                                               : PN_KEY_LIMIT;
+        if (append(out, bytes, plain) < 0 || (zero != NULL && append(out, "\0\377", 2) < 0)) {
             return FAILED;
         }
+        if (out->used > PN_KEY_LIMIT) {
+            return STOPS;
+        }
+        bytes += plain + (zero != NULL);
+        length -= plain + (zero != NULL);
     }
     return append(out, "\0\0", 2);
 }
@@ -68,14 +76,14 @@ append_number(pn_writer *out, bool is_negative, int exponent, uint64_t mantissa,
         head[3 + i] = (uint8_t)(mantissa >> (56 - 8 * i));
     }
     size_t start = out->used + 1;
-    if (append(out, head, sizeof(head)) < 0 || append_byte(out, length != 0) < 0 ||
-        (length != 0 && append_escaped(out, more, length) < 0)) {
+    if (append(out, head, sizeof(head)) < 0 || append_byte(out, length != 0) < 0) {
         return FAILED;
     }
+    int result = length != 0 ? append_escaped(out, more, length) : GOES_ON;
     for (size_t at = start; is_negative && at < out->used; at++) {
         out->bytes[at] = (char)~out->bytes[at];
     }
-    return GOES_ON;
+    return result;
 }
 
 static int
@@ -233,8 +241,9 @@ first_of(PyObject *item)
 
 /* Is there nothing but the tags of tuples? */
 static bool
-is_bare(const pn_writer *out, size_t at)
+is_bare(const pn_writer *out)
 {
+    size_t at = 0;
     while (at < out->used && (out->bytes[at] == TUPLE || out->bytes[at] == LIST)) {
         at++;
     }
@@ -244,9 +253,8 @@ is_bare(const pn_writer *out, size_t at)
 int
 pn_encode_key(pn_writer *out, PyObject *item)
 {
-    size_t before = out->used;
     int result = append_any(out, item, NESTED);
-    if (result == STOPS && is_bare(out, before)) {
+    if (result == STOPS && is_bare(out)) {
         PyErr_Format(
             PyExc_TypeError,
             "a PriorityQueue sorts by numbers, str, bytes, and tuples and lists that begin with "
@@ -257,13 +265,8 @@ pn_encode_key(pn_writer *out, PyObject *item)
     if (result == STOPS) {
         result = append_byte(out, UNKNOWN);
     }
-    if (result != FAILED && out->used - before > PN_KEY_LIMIT) {
-        PyErr_Format(
-            PyExc_ValueError,
-            "the key of an item has %zu bytes, and at most %d are compared; put (priority, "
-            "item) with a shorter priority, or give the queue key=",
-            out->used - before, (int)PN_KEY_LIMIT);
-        return FAILED;
+    if (out->used > PN_KEY_LIMIT) {
+        out->used = PN_KEY_LIMIT;
     }
     return result == FAILED ? FAILED : 0;
 }

@@ -31,10 +31,12 @@ class PriorityQueue(_core.Priority, Generic[T]):
     ``(1, job)`` needs no counter between. Others need `key`, a function of the item that returns what is compared; it must pickle if the queue is given to a
     process that is spawned (``operator.attrgetter("priority")`` does, a lambda does not).
 
+    What agrees in the first 1000 bytes or so counts as equal.
+
     `maxsize`: at most so many items wait (0: unbounded). `name`: a label, shown everywhere. The rest is as in ``Queue``: when
     ``put`` returns, no death can take the item back.
 
-    ``put`` raises TypeError for an item that has no key, ValueError for NaN and for a key of more than 4096 bytes; nothing was put then.
+    ``put`` raises TypeError for an item that has no key, ValueError for NaN, OverflowError for an integer of more than 32767 bits; nothing was put then.
 
     >>> jobs = PriorityQueue()
     >>> for job in [(2, "wash"), (1, "wake"), (2, {"dry": True})]:
