@@ -212,8 +212,9 @@ get_locked(pn_priority *queue, pn_sink *sink, uint64_t *taken)
     pn_ring_answer_for(domain, record);
     pn_object_retain(domain, offset); /* we shall free it */
     atomic_store(&cell->changing, 1);
-    atomic_store(&cell->taking_sequence, atomic_load(&pn_entry_at(domain, offset)->sequence));
+    /* The number first: under the old one, which is `takes`, the old sequence was taken. */
     atomic_store(&cell->taking_number, takes + 1);
+    atomic_store(&cell->taking_sequence, atomic_load(&pn_entry_at(domain, offset)->sequence));
     commit(&cell->takes, takes + 1, &cell->not_full); /* COMMIT */
     atomic_fetch_and(&pn_entry_at(domain, offset)->object.flags, ~(uint32_t)PN_OBJECT_KEPT);
     pn_index_remove_first(queue, count);
