@@ -66,6 +66,16 @@ pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offse
     return status;
 }
 
+void
+pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *form, uint64_t text)
+{
+    pn_buffer_cell *cell = pn_buffer_at(domain, offset);
+    uint64_t length = atomic_load(&cell->length) - text;
+    memcpy(pn_buffer_bytes(domain, offset) + length, form, text);
+    atomic_store(&cell->length, length);
+    atomic_store(&cell->form, text);
+}
+
 /* ---- names -------------------------------------------------------------------------- */
 
 /* From here on it is found, and kept. Under header.lock. */

@@ -30,6 +30,7 @@ typedef struct {
     pn_word64 flags;
     pn_word64
         keeper; /* pn_owner_word of the process that made a named one; 0: its end is of no account */
+    pn_word64 form; /* bytes of text behind its own: pn_buffer_describe; 0: none */
 } pn_buffer_cell;
 
 #define PN_BUFFER_INSIDE                                                                           \
@@ -41,6 +42,9 @@ _Static_assert(sizeof(pn_buffer_cell) <= PN_BUFFER_INSIDE, "the bytes stand behi
 /* Make one of `bytes` bytes, whatever stands in them; this process holds it. */
 pn_status pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
                         uint32_t *generation);
+/* Make its last `text` bytes the form: what stands in the others, in its maker's words, for who finds it by its name;
+ * they do not count for its length any more. Called before anybody else can know of it. */
+void pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *form, uint64_t text);
 /* From here on one that this process holds is found by its object's name, and kept: PN_EXISTS if another one is. */
 pn_status pn_buffer_publish(pn_domain *domain, uint64_t offset);
 /* Hold the one of that name: PN_NOTHING if there is none. */

@@ -169,6 +169,9 @@ pn_priority_put_and_unlock(pn_priority *queue, uint64_t entry)
     for (;;) {
         pn_status status = put_locked(queue, entry);
         pn_lock_release(&queue->cell->lock);
+        if (status == PN_OK) {
+            pn_notify(queue->domain, queue->offset, PN_FOR_GET);
+        }
         if (status != PN_NEED_SEGMENT) {
             return status;
         }
@@ -232,6 +235,7 @@ pn_priority_get_and_unlock(pn_priority *queue, pn_sink *sink)
     pn_status status = get_locked(queue, sink, &taken);
     pn_lock_release(&queue->cell->lock);
     if (taken != 0) {
+        pn_notify(queue->domain, queue->offset, PN_FOR_PUT);
         pn_object_drop(queue->domain, taken);
     }
     return status;
@@ -324,18 +328,21 @@ pn_entry_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named)
 }
 
 bool
-pn_entry_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
+pn_entry_walk(pn_domain *domain, uint64_t offset, pn_record_visit visit, void *context)
 {
-    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_SMALL, 0); at != 0;
-         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_SMALL, at)) {
-        pn_entry_cell *entry = pn_entry_at(domain, at);
-        /* Whoever puts or takes it just now holds what it names; its bytes stay while we look. */
-        if (atomic_load(&entry->object.type) == PN_OBJECT_ENTRY &&
-            (atomic_load(&entry->object.flags) & PN_OBJECT_KEPT) &&
-            atomic_load(&entry->named) != 0 &&
-            visit(domain, atomic_load(&entry->queue), pn_entry_record(domain, at), context)) {
-            return false;
-        }
-    }
-    return true;
+    pn_entry_cell *entry = pn_entry_at(domain, offset);
+    /* Whoever puts or takes it just now holds what it names; its bytes stay while we look. */
+    return !((atomic_load(&entry->object.flags) & PN_OBJECT_KEPT) &&
+             atomic_load(&entry->named) != 0 &&
+             visit(domain, atomic_load(&entry->queue), pn_entry_record(domain, offset), context));
+}
+
+bool
+pn_priority_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    pn_priority queue;
+    pn_priority_open(&queue, domain, offset);
+    return atomic_load(&queue.cell->shut) != 0 ||
+           ((want & PN_FOR_GET) && pn_priority_count(&queue) != 0) ||
+           ((want & PN_FOR_PUT) && !pn_priority_is_full(&queue));
 }

@@ -100,13 +100,15 @@ pn_status pn_priority_bytes(pn_priority *queue, uint64_t *bytes);
 /* As pn_ring_shut. */
 void pn_priority_shut(pn_priority *queue, bool now);
 
-/* --- for kind.c and ring_look.c, under the domain's lock ---------------- */
+/* --- for kind.c, all but the last under the domain's lock ---------------- */
 
 bool pn_priority_names_block(pn_domain *domain, uint64_t offset, uint64_t block);
 void pn_priority_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named);
 bool pn_entry_names_block(pn_domain *domain, uint64_t offset, uint64_t block);
 void pn_entry_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named);
-/* Visit the records of all entries that are kept and name objects; false: the visitor ended it. */
-bool pn_entry_walk_all(pn_domain *domain, pn_record_visit visit, void *context);
+/* Visit the record of an entry that is kept and names objects; false: the visitor ended it. */
+bool pn_entry_walk(pn_domain *domain, uint64_t offset, pn_record_visit visit, void *context);
+/* An item is there, there is room, or it was shut: kind.h. */
+bool pn_priority_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
 
 #endif

@@ -155,4 +155,6 @@ pn_priority_shut(pn_priority *queue, bool now)
     if (locked) {
         pn_lock_release(&cell->lock);
     }
+    pn_fence_after_exchange();
+    pn_notify(queue->domain, queue->offset, PN_FOR_GET | PN_FOR_PUT);
 }

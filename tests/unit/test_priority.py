@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import operator
 import pickle
 import queue as standard
 import random
+import select
 import signal
 import threading
 from collections.abc import Callable
@@ -19,7 +21,7 @@ import numpy as np
 import pytest
 
 import procession
-from procession import PriorityQueue, ShutDown
+from procession import PriorityQueue, ShutDown, aio
 from tests.helpers import METHODS, child, domain, error_of, kill, memory, send, thread, unmade, until
 
 
@@ -346,6 +348,38 @@ def test_a_getter_waits_for_a_put_and_a_putter_for_room() -> None:
         assert queue.get() == 1
         put.result()
     assert queue.get() == 2
+
+
+def test_it_can_be_waited_for_among_others() -> None:
+    queue, other = PriorityQueue[int](1), procession.Queue[int]()
+    assert procession.wait([queue, other], 0) == []
+    with thread(procession.wait, [other, queue]) as found:
+        queue.put(1)
+        assert found.result() == [queue]
+    room = procession.Doorbell(queue, "put")
+    assert select.select([queue], [], [])[0] == [queue]
+    assert select.select([room], [], [], 0)[0] == []
+    queue.get()
+    assert select.select([room], [], [])[0] == [room]
+    room.close()
+    with thread(procession.wait, [queue]) as found:
+        queue.shutdown()
+        assert found.result() == [queue]
+    queue.close()
+    with pytest.raises(ValueError, match="is closed"):
+        queue.fileno()
+
+
+def test_await() -> None:
+    async def main() -> Any:
+        queue: PriorityQueue[Any] = PriorityQueue()
+        wrapped = aio.wrap(queue)
+        getting = asyncio.create_task(wrapped.get())
+        await asyncio.sleep(0)
+        await wrapped.put((2, "item"))
+        return await getting
+
+    assert asyncio.run(main()) == (2, "item")
 
 
 def test_shutdown_wakes_all() -> None:

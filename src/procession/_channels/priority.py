@@ -17,13 +17,15 @@ from procession._base.statistics import QueueStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
+from procession._shared import array as array  # tells the core and the pickler how arrays travel
+from procession._sync.doorbell import WithDoorbell
 
 __all__ = ["PriorityQueue"]
 
 T = TypeVar("T")
 
 
-class PriorityQueue(_core.Priority, Generic[T]):
+class PriorityQueue(WithDoorbell, _core.Priority, Generic[T]):
     """A queue that gives the smallest item first, as ``queue.PriorityQueue`` does, for processes.
 
     Items are numbers, ``str``, ``bytes``, or tuples and lists that begin with such: ``(priority, anything)``. They come in
@@ -79,6 +81,17 @@ class PriorityQueue(_core.Priority, Generic[T]):
     def close(self) -> None:
         """This process puts and gets no more. The others go on. May be called twice."""
         self._close()
+        self._drop_bell()
+
+    def fileno(self) -> int:
+        """Return a descriptor of this process that is readable while ``get()`` need not wait; ValueError if closed here.
+
+        It is made by the first call and lives until ``close()``. Another process may take the item first, so
+        ``get_nowait()`` is the way to take what it rang for. See :class:`procession.Doorbell`.
+        """
+        if self._look()[-1]:
+            raise ValueError(f"{self!r} is closed")
+        return super().fileno()
 
     def join_thread(self) -> None:
         """There is no feeder thread: nothing to wait for. AssertionError before ``close()``."""
