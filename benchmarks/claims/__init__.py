@@ -1,6 +1,6 @@
 """The claims, in the order in which they run."""
 
-from benchmarks.claims import arrays, batches, crowd, ints, joinable, loaned, locks, pingpong, starting, tuples
+from benchmarks.claims import arrays, batches, crowd, ints, joinable, loaned, locks, pingpong, starting, tuples, waiting
 from benchmarks.runner import Claim
 
 ALL: list[Claim] = [
@@ -14,4 +14,5 @@ ALL: list[Claim] = [
     locks.CLAIM,
     joinable.CLAIM,
     starting.CLAIM,
+    waiting.CLAIM,
 ]

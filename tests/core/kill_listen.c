@@ -47,7 +47,7 @@ static void
 survive_listening(world *world)
 {
     for (int i = 0; i < ACTORS; i++) {
-        if (world->scenario->cast[i].play != NULL && world->scenario->cast[i].when == AFTER) {
+        if (world->scenario->cast[i].play != NULL) { /* late ones, too, if nobody slept */
             actor_start(world, i);
         }
     }
@@ -159,6 +159,7 @@ const scenario listen_scenarios[] = {
     {.name = "put, a listener",
      .build = build,
      .operation = op_put_and_tell,
+     .sampled = true,
      .cast = {SLEEPING(listener, 0, 0)},
      .at_death = sweep_and_see_that_there_is_one,
      .survive = survive_listening},
@@ -179,6 +180,7 @@ const scenario listen_scenarios[] = {
     {.name = "a listener, told while another listens",
      .build = build,
      .operation = listen_to_ring,
+     .sampled = true,
      .on_sleep = come_and_put,
      .cast = {LATECOMER(listener, 0, 0), COMING(listener, 0, 0)},
      .at_death = others_are_told,
@@ -187,7 +189,6 @@ const scenario listen_scenarios[] = {
      .build = build,
      .at_start = another_commits_and_dies,
      .operation = op_sweep,
-     FROM(pn_domain_enter),
      .sampled = true,
      .cast = {SLEEPING(listener, 0, 0)},
      .at_death = sweep_again,
