@@ -1,6 +1,21 @@
 """The claims, in the order in which they run."""
 
-from benchmarks.claims import arrays, batches, crowd, ints, joinable, loaned, locks, pingpong, starting, tuples, waiting
+from benchmarks.claims import (
+    arrays,
+    batches,
+    crowd,
+    dictionaries,
+    events,
+    ints,
+    joinable,
+    loaned,
+    locks,
+    pingpong,
+    starting,
+    tuples,
+    values,
+    waiting,
+)
 from benchmarks.runner import Claim
 
 ALL: list[Claim] = [
@@ -12,7 +27,10 @@ ALL: list[Claim] = [
     arrays.CLAIM,
     loaned.CLAIM,
     locks.CLAIM,
+    values.CLAIM,
+    events.CLAIM,
     joinable.CLAIM,
+    dictionaries.CLAIM,
     starting.CLAIM,
     waiting.CLAIM,
 ]

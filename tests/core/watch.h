@@ -15,6 +15,7 @@
 #define WATCHED_SEATS 4u
 #define WATCHED_SLAB 8192u
 #define WATCHED_SLABS 3u
+#define WATCHED_DICT 4096u
 
 /* Steps after which something had changed. */
 typedef struct {
@@ -30,7 +31,7 @@ typedef struct {
     size_t used;
     char seen[PN_PAGE + WATCHED_SLOTS + WATCHED_WAITS * sizeof(pn_wait) +
               (PN_LISTEN_WINDOW + WATCHED_SEATS) * sizeof(pn_listener) + WATCHED_TABLE +
-              WATCHED_SLABS * WATCHED_SLAB];
+              WATCHED_SLABS * WATCHED_SLAB + WATCHED_DICT];
 } watch;
 
 /* Has the domain or the victim's robust list changed since the last look? */

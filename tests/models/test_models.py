@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, holders, leases, ledger, listening, lock, ring, shutdown, spill
+from tests.models import buffers, cells, dictionary, holders, leases, ledger, listening, lock, ring, shutdown, spill
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -18,6 +18,7 @@ MODELS = {
     "cells": cells,
     "leases": leases,
     "listening": listening,
+    "dictionary": dictionary,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick

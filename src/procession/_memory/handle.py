@@ -16,9 +16,12 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["handles_travel", "pickle_item", "reduce_shared"]
+__all__ = ["handles_travel", "not_shared", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
+# Attributes that do not travel: what Queue[Job]() remembers of its type, for Job may be of a kind that cannot be pickled;
+# what this process listens with, and which ends of a queue it has closed.
+STAYS = {"__orig_class__", "_bell", "_room_bell", "_closed_ends"}
 
 
 class _Carriage(threading.local):
@@ -76,6 +79,15 @@ def handles_travel() -> bool:
     return _carriage.objects is not None or stdlib.spawning_popen() is not None
 
 
+def not_shared(obj: object) -> NotShared:
+    """What is raised if something that must not be copied is pickled for nobody."""
+    return NotShared(
+        f"{obj!r} can be sent to another process only as an argument of a process that "
+        "is being started, or inside an item of a procession queue; here it was pickled "
+        "by something else"
+    )
+
+
 def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     """What ``__reduce__`` of a shared object returns. Raises NotShared elsewhere than above.
 
@@ -93,11 +105,7 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     else:
         popen = stdlib.spawning_popen()
         if popen is None:
-            raise NotShared(
-                f"{shared!r} can be sent to another process only as an argument of a process that "
-                "is being started, or inside an item of a procession queue; here it was pickled "
-                "by something else"
-            )
+            raise not_shared(shared)
         where = _starts.passage(popen, domain)
         shared._hold_for(where[1])
     return _rebuild, (cls, domain.uuid, offset, generation, *where), _state_of(shared)
@@ -106,8 +114,7 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
 def _state_of(shared: _core.Shared) -> object:
     state = shared.__getstate__()
     if isinstance(state, dict):
-        # What Queue[Job]() remembers of its type: Job may be of a kind that cannot be pickled.
-        state = {name: value for name, value in state.items() if name != "__orig_class__"}
+        state = {name: value for name, value in state.items() if name not in STAYS}
     return state or None
 
 
@@ -138,3 +145,7 @@ def _open(passage: Any, cls: type[_core.Shared]) -> int:
                 f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
             ) from error
     return int(passage.detach())  # passed once for all handles, and only the first one opens it
+
+
+# It has no Python class of its own that could say so: arrays, values and named blocks hold one.
+stdlib.own_reducers()[_core.Buffer] = reduce_shared
