@@ -18,6 +18,7 @@
     LIST(dict)                                                                                     \
     LIST(broken)                                                                                   \
     LIST(name)                                                                                     \
+    LIST(listen)                                                                                   \
     LIST(priority)
 
 #define DECLARED(name) extern const scenario name##_scenarios[];
