@@ -8,9 +8,9 @@
  *          had them (programs hand permits on), or whose death is not to return them (PN_SEMAPHORE_KEEP)
  * `apart` is the same as `kept` for processes that found the table full.
  *
- * Each change is one 8-byte store under `inner`: of a line, of `apart` or of `total`. All else is derived: `free`
- * is a cache, and `busy` and `left` are, a bit for eight lines, set before a line is not zero and cleared lazily.
- * Whoever gets `inner` from a dead owner derives them again.
+ * Each change is one 8-byte store under `inner`: of a line, of `apart` or of `total`. `free` is a cache: whoever gets
+ * `inner` from a dead owner derives it again. `busy` and `left` say where to look, a bit for eight lines: set before a line is
+ * not zero, cleared by whoever sees that all eight are, so at every instant they miss none.
  *
  * A release gives back, in this order: what this process holds; what is kept; what is apart; what another process holds
  * (it was handed to this one); and only when nothing is taken does `total` grow, unless the semaphore is
@@ -45,7 +45,7 @@ typedef struct {
     uint32_t flags;   /* written before it is shared, as is the ledger */
     pn_word64 ledger; /* offset of the block with PN_SLOTS lines */
     pn_word64 total, apart;
-    uint64_t busy[2], left[2]; /* caches: where held, where kept may be found */
+    uint64_t busy[2], left[2]; /* where held, where kept may be found */
     uint8_t pad[56];
 } pn_semaphore_cell;
 
