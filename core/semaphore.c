@@ -1,6 +1,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "listen.h"
 #include "semaphore_parts.h"
 #include "slots.h"
 
@@ -233,5 +234,7 @@ pn_semaphore_release(pn_semaphore *semaphore, bool wait)
     wake_leader(semaphore->cell);
     pn_pending_clear(pn_self());
     leave(semaphore);
+    pn_fence_after_exchange(); /* after the lock's compare-and-swap */
+    pn_notify(semaphore->domain, semaphore->offset, PN_FOR_GET);
     return status;
 }

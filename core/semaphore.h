@@ -91,11 +91,14 @@ typedef struct {
 pn_status pn_semaphore_look(pn_semaphore *semaphore, pn_semaphore_counts *counts,
                             pn_semaphore_holder *holders, uint32_t room);
 
-/* --- for kind.c, under header.lock ------------------------------------------ */
+/* --- for kind.c; all but is_ready and mend under header.lock ------------------------------------------ */
 
 /* A process is dead: what it held is free again, or kept. False: later (kind.h). Each time it wakes whoever can go on. */
 bool pn_semaphore_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generation,
                        bool awaited);
+/* Is a permit free? From outside the lock. */
+bool pn_semaphore_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
+void pn_semaphore_mend(pn_domain *domain, uint64_t offset);
 bool pn_semaphore_names_block(pn_domain *domain, uint64_t offset, uint64_t block);
 void pn_semaphore_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named);
 

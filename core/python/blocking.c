@@ -34,6 +34,24 @@ pn_deadline(PyObject *timeout, int64_t *deadline)
     return 0;
 }
 
+int
+pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, PyObject *names,
+                PyObject **timeout)
+{
+    Py_ssize_t keywords = names ? PyTuple_GET_SIZE(names) : 0;
+    if (count + keywords > 1) {
+        PyErr_Format(PyExc_TypeError, "%s() takes timeout and nothing else", what);
+        return -1;
+    }
+    if (keywords == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout")) {
+        PyErr_Format(PyExc_TypeError, "%s() got an unexpected argument '%U'", what,
+                     PyTuple_GET_ITEM(names, 0));
+        return -1;
+    }
+    *timeout = count + keywords == 1 ? args[0] : NULL;
+    return 0;
+}
+
 void
 pn_before_sleep(void)
 {

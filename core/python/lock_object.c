@@ -2,6 +2,9 @@
  * release it: owned by a process, not by a thread). */
 #include "objects.h"
 
+#include "../bell.h"
+#include "../patience.h"
+
 /* NULL with an exception if it was not made. */
 static pn_lock *
 lock_of(SharedObject *self)
@@ -92,6 +95,14 @@ wait_for(SharedObject *self, pn_lock *lock, int64_t deadline, bool ledger)
     }
 }
 
+/* It was released: who waits for it among others hears of it (listen.h). */
+static void
+tell(SharedObject *self)
+{
+    pn_fence_after_exchange(); /* after the lock's compare-and-swap */
+    pn_notify(self->domain, self->offset, PN_FOR_GET);
+}
+
 /* 1 taken, 0 not in time, -1 with an exception. */
 static int
 acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
@@ -104,12 +115,14 @@ acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
     *status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
     if (*status == PN_BUSY) {
         if (!block) {
+            pn_bell_settle(self->domain, self->offset);
             return 0;
         }
         *status = wait_for(self, lock, deadline, ledger);
     }
     if (*status == PN_OK || *status == PN_OWNER_DIED) {
         atomic_store_explicit(&lock->holder, self->domain->slot + 1, memory_order_relaxed);
+        pn_bell_settle(self->domain, self->offset);
         return 1;
     }
     if (*status == PN_TIMEOUT) {
@@ -178,12 +191,14 @@ mutex_taken(SharedObject *self, int taken, pn_status status)
 {
     if (taken > 0) {
         self->owner_died = status == PN_OWNER_DIED;
+        self->unrepaired = false;
     }
     if (taken > 0 && status == PN_OWNER_DIED) {
         PyObject *result = PyObject_CallMethod((PyObject *)self, "_owner_died", NULL);
         if (result == NULL) {
             if (pn_lock_mine(lock_of(self))) {
                 pn_lock_release_marked(lock_of(self));
+                tell(self);
             }
             return NULL;
         }
@@ -237,6 +252,19 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
+bool
+pn_is_rlock_acquire(PyObject *method)
+{
+    return PyCFunction_Check(method) &&
+           PyCFunction_GET_FUNCTION(method) == (PyCFunction)(void (*)(void))rlock_acquire;
+}
+
+PyObject *
+pn_rlock_take(SharedObject *self)
+{
+    return rlock_acquire(self, NULL, 0, NULL);
+}
+
 /* ---- releasing ------------------------------------------------------------- */
 
 PyDoc_STRVAR(release_doc, "release($self)\n--\n\nGive it back.");
@@ -248,10 +276,12 @@ mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
     if (lock == NULL) {
         return NULL;
     }
-    pn_status status = pn_lock_release(lock);
+    bool is_marked = self->unrepaired && pn_lock_mine(lock);
+    pn_status status = is_marked ? pn_lock_release_marked(lock) : pn_lock_release(lock);
     if (status != PN_OK) {
         return raise_for(self, status);
     }
+    tell(self);
     Py_RETURN_NONE;
 }
 
@@ -272,7 +302,14 @@ rlock_release(SharedObject *self, PyObject *Py_UNUSED(none))
         Py_RETURN_NONE;
     }
     pn_lock_release(lock);
+    tell(self);
     Py_RETURN_NONE;
+}
+
+PyObject *
+pn_rlock_give(SharedObject *self)
+{
+    return rlock_release(self, NULL);
 }
 
 static PyObject *
@@ -287,6 +324,7 @@ lock_release(SharedObject *self, PyObject *Py_UNUSED(none))
                      pn_shared_cell(self)->name);
         return NULL;
     }
+    tell(self);
     Py_RETURN_NONE;
 }
 
@@ -324,6 +362,106 @@ static PyObject *
 lock_enter(SharedObject *self, PyObject *Py_UNUSED(none))
 {
     return lock_acquire(self, NULL, 0, NULL);
+}
+
+/* ---- for a Condition --------------------------------------------------------- */
+
+bool
+pn_lock_is_held(SharedObject *self)
+{
+    pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
+    if (is_ledger(self)) {
+        return (atomic_load(&lock->word) & PN_OWNER) == (PN_LEDGER | self->domain->slot);
+    }
+    return pn_lock_mine(lock);
+}
+
+uint32_t
+pn_lock_let_go(SharedObject *self)
+{
+    pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
+    if (is_ledger(self)) {
+        pn_ledger_release(lock);
+        tell(self);
+        return 0;
+    }
+    uint32_t depth = lock->depth;
+    lock->depth = 0;
+    if (self->unrepaired) {
+        pn_lock_release_marked(lock);
+    } else {
+        pn_lock_release(lock);
+    }
+    tell(self);
+    return depth;
+}
+
+/* For pn_look_again. */
+static bool
+looks_free(void *context)
+{
+    pn_lock *lock = context;
+    return (atomic_load_explicit(&lock->word, memory_order_relaxed) & PN_OWNER) == 0;
+}
+
+/* Whoever notified us holds it just now, and lets go of it soon. */
+static pn_status
+take_soon(SharedObject *self, pn_lock *lock, pn_word *pauses_in_vain)
+{
+    bool ledger = is_ledger(self);
+    pn_status status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
+    if (status == PN_BUSY) {
+        Py_BEGIN_ALLOW_THREADS
+        if (pn_look_again(pauses_in_vain, looks_free, lock)) {
+            status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    return status;
+}
+
+int
+pn_lock_take_back(SharedObject *self, uint32_t depth, pn_word *pauses_in_vain)
+{
+    pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    pn_status status = take_soon(self, lock, pauses_in_vain);
+    while (status == PN_BUSY || status == PN_INTERRUPTED) {
+        status = wait_for(self, lock, PN_FOREVER, is_ledger(self));
+        if (status == PN_INTERRUPTED) { /* a signal handler raised */
+            if (type != NULL) {
+                break; /* the second: somebody really wants to get out of here */
+            }
+            PyErr_Fetch(&type, &value, &traceback);
+        }
+    }
+    bool is_taken = status == PN_OK || status == PN_OWNER_DIED;
+    if (is_taken) {
+        atomic_store_explicit(&lock->holder, self->domain->slot + 1, memory_order_relaxed);
+        self->owner_died = status == PN_OWNER_DIED;
+        self->unrepaired = false;
+        if (depth != 0) {
+            lock->depth = depth;
+        }
+    } else if (status != PN_INTERRUPTED) {
+        raise_for(self, status);
+    }
+    bool is_marked = is_taken && status == PN_OWNER_DIED &&
+                     atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_MUTEX;
+    if (is_marked) {
+        PyObject *result = PyObject_CallMethod((PyObject *)self, "_owner_died", NULL);
+        self->unrepaired = result == NULL;
+        Py_XDECREF(result);
+    }
+    if (PyErr_Occurred()) { /* comes in place of the one that was kept */
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return -1;
+    }
+    PyErr_Restore(type, value, traceback);
+    return is_taken && type == NULL ? 0 : -1;
 }
 
 /* ---- looking ---------------------------------------------------------------- */

@@ -31,15 +31,39 @@ typedef struct {
     PyObject *dtype_name, *setflags_name, *fortran;
 } pn_numpy;
 
+/* The types of this module: name, base, and the cells that one stands for (FREE: none). A line for each. */
+#define PN_PYTHON_TYPES(TYPE)                                                                      \
+    TYPE(domain, none, FREE)                                                                       \
+    TYPE(child, none, FREE)                                                                        \
+    TYPE(shared, none, FREE)                                                                       \
+    TYPE(ring, shared, RING)                                                                       \
+    TYPE(leased, ring, FREE)                                                                       \
+    TYPE(mutex, shared, MUTEX)                                                                     \
+    TYPE(rlock, shared, RLOCK)                                                                     \
+    TYPE(lock, shared, LOCK)                                                                       \
+    TYPE(buffer, shared, BUFFER)                                                                   \
+    TYPE(event, shared, EVENT)                                                                     \
+    TYPE(condition, shared, CONDITION)                                                             \
+    TYPE(barrier, shared, BARRIER)                                                                 \
+    TYPE(atomic, shared, ATOMIC)                                                                   \
+    TYPE(guarded, none, FREE)                                                                      \
+    TYPE(guarded_attribute, none, FREE)                                                            \
+    TYPE(dict, shared, DICT)                                                                       \
+    TYPE(semaphore, shared, SEMAPHORE)                                                             \
+    TYPE(bell, none, FREE)
+
+#define PN_TYPE_MEMBER(name, base, kind) PyTypeObject *name##_type;
+#define PN_TYPE_SPEC(name, base, kind) extern PyType_Spec pn_##name##_spec;
+
 typedef struct {
-    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
-        *rlock_type, *lock_type, *buffer_type;
-    PyTypeObject *semaphore_type;
+    PyTypeObject *none_type; /* NULL: the base of those that have none */
+    PN_PYTHON_TYPES(PN_TYPE_MEMBER)
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
     PyObject *buffers_name;               /* ("buffers",) */
-    PyObject *teach;                      /* called once, when the first shared Buffer is here */
+    PyObject *numpy_name;                 /* "numpy" */
+    PyObject *teach;                      /* called once, when a shared Buffer and numpy are here */
     PyObject *reducers;      /* type -> function: what multiprocessing's pickler was told */
     PyObject *array_reducer; /* what teach() registered there for arrays; None: not ours alone */
     pn_registry registry;
@@ -54,6 +78,7 @@ pn_state *pn_state_of(PyObject *instance);
 typedef struct {
     PyObject_HEAD
     pn_domain *domain;
+    PyObject *weak; /* those of other programs go when nobody uses them any more */
 } DomainObject;
 
 /* The base of all shared objects: a cell of a domain, held as long as this lives. */
@@ -64,11 +89,10 @@ struct SharedObject {
     uint64_t offset; /* 0: not made yet, or released */
     uint32_t generation;
     bool owner_died; /* a Mutex that this process took from a dead owner */
+    bool unrepaired; /* and its hook raised, so that the next owner is to be told as well */
 };
 
-extern PyType_Spec pn_semaphore_spec;
-extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
-    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec;
+PN_PYTHON_TYPES(PN_TYPE_SPEC)
 
 typedef struct {
     SharedObject shared;
@@ -89,6 +113,9 @@ void pn_sink_free(pn_sink *sink);
 /* --- shared_object.c --- */
 /* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
 void pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset, uint32_t generation);
+/* tp_init of a type that takes a domain and a name; `what` names it in errors. */
+int pn_shared_init(SharedObject *self, PyObject *args, PyObject *kwargs, pn_object_type type,
+                   const char *what);
 /* tp_dealloc, for that of a subtype. */
 void pn_shared_dealloc(SharedObject *self);
 /* For tp_init of a subtype: domain and name from the arguments; -1 with an exception. */
@@ -110,10 +137,15 @@ pn_shared_made(SharedObject *self)
     return self->offset != 0;
 }
 
-/* --- lock_object.c --- */
-/* The arguments of acquire(block=True, timeout=None); -1 with an exception. */
-int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
-                     int64_t *deadline);
+/* --- lock_object.c, for condition_object.c: any of the three locks --- */
+/* Does the caller hold it: this thread, of a Lock this process? */
+bool pn_lock_is_held(SharedObject *lock);
+/* Let go of it, however often it is held; for pn_lock_take_back. */
+uint32_t pn_lock_let_go(SharedObject *lock);
+/* Take it back. -1 with an exception: one that was there before, or that a signal handler raised, and it is held; a second
+ * one of a signal handler's, and it is not; that of the hook of a Mutex whose owner died meanwhile, and it is held, still
+ * marked. */
+int pn_lock_take_back(SharedObject *lock, uint32_t depth, pn_word *pauses_in_vain);
 
 /* --- buffer_object.c --- */
 /* The Buffer of a cell that this process holds; of a shared one there is one object only. NULL with
@@ -121,6 +153,15 @@ int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, i
 SharedObject *pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset);
 /* The same for one that was just attached, whose reference is taken over. */
 SharedObject *pn_buffer_attached(pn_state *state, SharedObject *self);
+/* Let the pickler learn of shared arrays, if there can be one by now; -1 with an exception. */
+int pn_teach_arrays(pn_state *state);
+PyObject *pn_py_teach_arrays(PyObject *module, PyObject *none);
+
+/* --- lock_object.c --- */
+/* Is it acquire() of an RLock, as its class has it from here? Then these do what it and release() do. */
+bool pn_is_rlock_acquire(PyObject *method);
+PyObject *pn_rlock_take(SharedObject *self);
+PyObject *pn_rlock_give(SharedObject *self);
 
 /* --- registry.c --- */
 /* The shared Buffer in which all of these bytes lie, borrowed; NULL: none. */
@@ -169,10 +210,21 @@ PyObject *pn_py_dispositions(PyObject *module, PyObject *none);
 PyObject *pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name);
 PyObject *pn_raise_named(const char *module, const char *exception, const char *format, ...);
 
+/* --- lock_object.c --- */
+/* The arguments of acquire(block=True, timeout=None); -1 with an exception. */
+int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
+                     int64_t *deadline);
+
+/* --- wait_object.c --- */
+PyObject *pn_py_wait_any(PyObject *module, PyObject *args);
+
 /* --- blocking.c --- */
 /* A deadline from a timeout argument (None: for ever); -1 with an exception. Negative
  * timeouts are 0, as in multiprocessing. */
 int pn_deadline(PyObject *timeout, int64_t *deadline);
+/* The one argument of method `what`, NULL if it was not given; -1 with an exception. */
+int pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, PyObject *names,
+                    PyObject **timeout);
 /* Prepare this thread for sleeping: the main thread must look for signals more often. */
 void pn_before_sleep(void);
 

@@ -18,9 +18,11 @@ __version__ = "0.1.0"
 # spawn starts needs few of them, and importing all of them would take it as long as starting its interpreter.
 _HOMES = {
     "procession._base.errors": (
+        "Ambiguous",
         "DomainFull",
         "ForkWarning",
         "LayoutMismatch",
+        "NotFound",
         "NotOwner",
         "NotRedeliverable",
         "NotShared",
@@ -33,13 +35,42 @@ _HOMES = {
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
-    "procession._channels.queue": ("Queue", "SimpleQueue"),
+    "procession._channels.queue": (
+        "Queue",
+        "SimpleQueue",
+    ),
+    "procession._channels.wait": ("wait",),
+    "procession._process.attach": ("attach",),
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
+    "procession._process.programs": ("publish",),
     "procession._shared.array": ("shared_array",),
+    "procession._shared.atomic": ("Atomic",),
+    "procession._shared.broadcast": (
+        "Broadcast",
+        "broadcast",
+    ),
+    "procession._shared.mapping": ("SharedDict",),
+    "procession._shared.value": (
+        "Array",
+        "RawArray",
+        "RawValue",
+        "Value",
+    ),
+    "procession._sync.barrier": ("Barrier",),
+    "procession._sync.condition": ("Condition",),
+    "procession._sync.doorbell": ("Doorbell",),
+    "procession._sync.event": ("Event",),
     "procession._sync.filelock": ("FileLock",),
-    "procession._sync.locks": ("Lock", "Mutex", "RLock"),
-    "procession._sync.semaphore": ("BoundedSemaphore", "Semaphore"),
+    "procession._sync.locks": (
+        "Lock",
+        "Mutex",
+        "RLock",
+    ),
+    "procession._sync.semaphore": (
+        "BoundedSemaphore",
+        "Semaphore",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,8 +1,10 @@
 # The public names, for type checkers. When the program runs, __init__.py imports each when it is first asked for.
 from procession._base import errors as errors
+from procession._base.errors import Ambiguous as Ambiguous
 from procession._base.errors import DomainFull as DomainFull
 from procession._base.errors import ForkWarning as ForkWarning
 from procession._base.errors import LayoutMismatch as LayoutMismatch
+from procession._base.errors import NotFound as NotFound
 from procession._base.errors import NotOwner as NotOwner
 from procession._base.errors import NotRedeliverable as NotRedeliverable
 from procession._base.errors import NotShared as NotShared
@@ -16,9 +18,24 @@ from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._channels.wait import wait as wait
+from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
+from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
+from procession._shared.atomic import Atomic as Atomic
+from procession._shared.broadcast import Broadcast as Broadcast
+from procession._shared.broadcast import broadcast as broadcast
+from procession._shared.mapping import SharedDict as SharedDict
+from procession._shared.value import Array as Array
+from procession._shared.value import RawArray as RawArray
+from procession._shared.value import RawValue as RawValue
+from procession._shared.value import Value as Value
+from procession._sync.barrier import Barrier as Barrier
+from procession._sync.condition import Condition as Condition
+from procession._sync.doorbell import Doorbell as Doorbell
+from procession._sync.event import Event as Event
 from procession._sync.filelock import FileLock as FileLock
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
@@ -29,14 +46,23 @@ from procession._sync.semaphore import Semaphore as Semaphore
 __version__: str
 
 __all__ = [
+    "Ambiguous",
+    "Array",
+    "Atomic",
+    "Barrier",
     "BoundedSemaphore",
+    "Broadcast",
+    "Condition",
     "DomainFull",
+    "Doorbell",
+    "Event",
     "FileLock",
     "ForkWarning",
     "JoinableQueue",
     "LayoutMismatch",
     "Lock",
     "Mutex",
+    "NotFound",
     "NotOwner",
     "NotRedeliverable",
     "NotShared",
@@ -46,13 +72,21 @@ __all__ = [
     "Process",
     "Queue",
     "RLock",
+    "RawArray",
+    "RawValue",
     "RemoteError",
     "RemoteTraceback",
     "Semaphore",
+    "SharedDict",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
+    "Value",
+    "attach",
+    "broadcast",
     "doctor",
     "errors",
+    "publish",
     "shared_array",
+    "wait",
 ]

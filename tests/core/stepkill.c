@@ -151,7 +151,7 @@ main(int argc, char **argv)
     static const scenario *const lists[] = {ring_scenarios,      segment_scenarios, shut_scenarios,
                                             object_scenarios,    buffer_scenarios,  lock_scenarios,
                                             heap_scenarios,      sweep_scenarios,   lease_scenarios,
-                                            semaphore_scenarios, broken_scenarios};
+                                            semaphore_scenarios, broken_scenarios,  name_scenarios};
     static job jobs[128];
     (void)argc;
     char **wanted = argv + 1;

@@ -14,6 +14,7 @@ import os
 import pickle
 import socket
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,7 +27,17 @@ from procession import _core
 
 CALLS = 1000
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
-RAISED = (ValueError, TypeError, RuntimeError, OSError, MemoryError, AssertionError, OverflowError, KeyError)
+RAISED = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    OSError,
+    MemoryError,
+    AssertionError,
+    OverflowError,
+    LookupError,
+    AttributeError,
+)
 
 
 class Unpicklable:
@@ -58,6 +69,36 @@ class Mutex(_core.Mutex):
         pass
 
 
+class Condition(_core.Condition):
+    """Has a place for its lock."""
+
+    _lock: Any
+
+
+class Guarded(_core.Guarded):
+    """With an attribute of its object, and one that its object does not have."""
+
+    copy = _core.GuardedAttribute("copy")
+    value = _core.GuardedAttribute("value")
+
+
+def set_guarded(bench: Bench) -> None:
+    guarded = Guarded(types.SimpleNamespace(), bench.rlock)
+    guarded.value = [1]
+    del guarded.value
+
+
+def enter_guarded(bench: Bench) -> None:
+    with bench.guarded:
+        pass
+
+
+def unlink(bench: Bench) -> None:
+    buffer = _core.Buffer(bench.domain, 8, "another", shared=True)
+    buffer._publish()
+    assert _core.Buffer._unlink(bench.domain, *buffer._handle)
+
+
 class Bench:
     """What the calls work on: one domain and one object of each type."""
 
@@ -74,10 +115,20 @@ class Bench:
         self.mutex = Mutex(self.domain, "mutex")
         self.rlock = _core.RLock(self.domain, "rlock")
         self.lock = _core.Lock(self.domain, "lock")
+        self.event = _core.Event(self.domain, "event")
+        self.condition = Condition(self.domain, "condition")
+        self.condition._lock = self.rlock
+        self.barrier = _core.Barrier(self.domain, 1, "barrier")
         self.semaphore = _core.Semaphore(self.domain, "semaphore", 2)
         self.bounded = _core.Semaphore(self.domain, "bounded", 0, bounded=True)
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
+        self.dict: Any = _core.Dict(self.domain, "dict")
+        self.dict["one"] = 1
         self.shared = array_over(self.buffer)
+        self.named = _core.Buffer(self.domain, 8, "named", shared=True)
+        self.named._publish()
+        self.atomic = _core.Atomic(self.domain, "atomic", 1)
+        self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
@@ -116,6 +167,42 @@ class Bench:
     def array_that_fails(self) -> None:
         self.ring.put([self.large, self.shared, Explosive()])
         self.ring.get()
+
+    def set_and_get(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict["item"] = item
+            self.dict["item", 1.0, None] = [item, self.ring]
+            assert type(self.dict["item"]) is type(item)
+            assert len(self.dict["item", True, None]) == 2
+        assert self.dict.pop("item").size > 0
+        del self.dict["item", 1, None]
+
+    def set_and_pop_last(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict[7.0] = [item, self.ring]
+            self.dict.popitem()
+
+    def set_and_clear(self) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        self.dict.clear()
+        self.dict["one"] = 1
+
+    def scan(self, what: int) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        keys: list[Any] = self.dict._scan(what, 0, 0, 0, 0)[0]
+        assert len(keys) > 10
+        self.dict._scan(what, 5, *self.dict._scan(what, 5, 0, 0, 0)[1:4])
+
+    def scan_explosive(self) -> None:
+        self.dict.clear()
+        self.dict[0] = [self.shared, Explosive()]
+        self.dict[1] = [self.ring, self.large]
+        try:
+            self.dict._scan(2, 0, 0, 0, 0)
+        finally:
+            self.dict.clear()
 
     def there_and_back(self) -> None:
         for item in self.items:
@@ -188,6 +275,16 @@ class Bench:
         del other
         self.domain.release_slot(index, generation)
 
+    def visit_domain(self) -> None:
+        other = _core.Domain.attach(os.dup(self.domain.fd), visitor=True)
+        assert other.visitor  # and its line goes with it
+
+    def bell(self, *steps: str, edge: bool = False) -> None:
+        bell = _core.Bell(((self.ring, 1), (self.lock, 1)), edge)
+        bell.arm(True)
+        for step in steps:
+            getattr(bell, step)()
+
     def hold(self, shared: _core.Shared) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
         shared._hold_for(index)
@@ -218,6 +315,47 @@ def lock_calls(name: str) -> dict[str, Callable[[Bench], object]]:
         f"{name}.locked": lambda bench: lock(bench).locked(),
         f"{name}._look": lambda bench: lock(bench)._look(),
     }
+
+
+def in_condition(call: Callable[[Any], object]) -> Callable[[Bench], object]:
+    def inside(bench: Bench) -> None:
+        with bench.condition:
+            call(bench.condition)
+
+    return inside
+
+
+def acquire_and_release(lock: Any) -> None:
+    lock.acquire()
+    lock.release()
+
+
+def new_condition(bench: Bench) -> None:
+    condition = Condition(bench.domain, "another")
+    condition._lock = bench.lock
+    with condition:
+        condition.wait(0)
+
+
+def lockless_condition(bench: Bench) -> None:
+    condition = Condition(bench.domain)
+    condition._lock = 3
+    condition.acquire()
+
+
+def use_barrier(bench: Bench) -> None:
+    assert bench.barrier._wait(None, list) == 0
+    bench.barrier.abort()
+    assert bench.barrier._look()[2]
+    try:
+        bench.barrier._wait(None, None)
+    except threading.BrokenBarrierError:
+        bench.barrier.reset()
+
+
+def time_out_at_barrier(bench: Bench) -> None:
+    with contextlib.suppress(threading.BrokenBarrierError):
+        _core.Barrier(bench.domain, 2)._wait(0, None)
 
 
 def semaphore_calls() -> dict[str, Callable[[Bench], object]]:
@@ -280,6 +418,11 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.create wrong": lambda _: _core.Domain.create(size="big"),  # type: ignore[arg-type]
     "Domain.attach": Bench.attach_domain,
     "Domain.attach wrong": lambda _: _core.Domain.attach(-1),
+    "Domain.identify": lambda bench: _core.Domain.identify(bench.domain.fd),
+    "Domain.identify no domain": lambda _: _core.Domain.identify(0),
+    "Domain.identify wrong": lambda _: _core.Domain.identify(-1),
+    "Domain.named": lambda bench: bench.domain.named(),
+    "Domain.attach visitor": Bench.visit_domain,
     "Domain.watch": lambda bench: _core.Domain.watch(os.dup(bench.domain.fd)),
     "Domain.reserve_slot": Bench.slot,
     "Domain.reserve_slot wrong": lambda bench: bench.domain.reserve_slot(1),  # type: ignore[arg-type]
@@ -314,13 +457,22 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "resume_janitor": lambda _: _core.resume_janitor(),
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
+    "Domain.objects": lambda bench: bench.domain.objects(),
     "Domain.used": lambda bench: bench.domain.used(),
     "Domain.cool": lambda bench: bench.domain.cool(0),
     "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
-    **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation")},
+    **{
+        f"Domain.{name}": attribute(name)
+        for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation", "visitor")
+    },
     "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
     "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
     "Shared._attach stale": lambda bench: _core.Ring._attach(bench.domain, bench.ring._handle[0], 1 << 30),
+    "Shared._mate": lambda bench: (bench.buffer._set_mate(bench.lock), bench.buffer._mate),
+    "Shared._set_mate": lambda bench: bench.buffer._set_mate(bench.lock),
+    "Shared._set_mate none": lambda bench: bench.buffer._set_mate(5),
+    "Shared._be_part": lambda bench: bench.lock._be_part(),
+    "Buffer._form": lambda bench: _core.Buffer(bench.domain, 5000, "name", True, form="('shared_array',)")._form,
     "Shared._hold_for": lambda bench: bench.hold(bench.ring),
     "Shared._hold_for wrong": lambda bench: bench.ring._hold_for(1 << 20),
     "Shared._label": lambda bench: bench.ring._label,
@@ -371,6 +523,49 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
+    "Buffer._publish": unlink,
+    "Buffer._publish twice": lambda bench: _core.Buffer(bench.domain, 8, "named")._publish(),
+    "Buffer._clear": lambda bench: bench.buffer._clear(),
+    "Buffer._find": lambda bench: _core.Buffer._find(bench.domain, "named"),
+    "Buffer._find none": lambda bench: _core.Buffer._find(bench.domain, "nobody"),
+    "Buffer._find wrong": lambda _: _core.Buffer._find(1, "nobody"),  # type: ignore[arg-type]
+    "Buffer._unlink": unlink,
+    "Buffer._unlink stale": lambda bench: _core.Buffer._unlink(bench.domain, bench.named._handle[0], 1 << 30),
+    "Buffer._unlink wrong": lambda _: _core.Buffer._unlink(1, 2, 3),  # type: ignore[arg-type]
+    "Buffer._seal": lambda bench: _core.Buffer(bench.domain, 8)._seal(),
+    "teach_arrays": lambda _: _core.teach_arrays(),
+    "Atomic.__init__": lambda bench: _core.Atomic(bench.domain, "another", 1 << 62),
+    "Atomic.__init__ wrong": lambda bench: _core.Atomic(bench.domain, "another", 1 << 63),
+    "Atomic.load": lambda bench: bench.atomic.load(),
+    "Atomic.store": lambda bench: bench.atomic.store(1 << 40),
+    "Atomic.store wrong": lambda bench: bench.atomic.store("many"),  # type: ignore[arg-type]
+    "Atomic.add": lambda bench: bench.atomic.add(7),
+    "Atomic.add too much": lambda bench: [bench.atomic.add((1 << 63) - 1) for _ in range(2)],
+    "Atomic.exchange": lambda bench: bench.atomic.exchange(1 << 50),
+    "Atomic.compare_exchange": lambda bench: bench.atomic.compare_exchange(1, 1 << 50),
+    "Atomic.compare_exchange wrong": lambda bench: bench.atomic.compare_exchange(1, 1 << 90),
+    "Atomic.value": lambda bench: bench.atomic.value,
+    "Guarded.__init__": lambda bench: Guarded([1, 2], bench.mutex),
+    "Guarded.__init__ wrong": lambda _: Guarded([1], 2),
+    "Guarded.__init__ twice": lambda bench: bench.guarded.__init__([1], bench.rlock),  # type: ignore[misc]
+    "Guarded.acquire": lambda bench: bench.guarded.acquire,
+    "Guarded.release": lambda bench: bench.guarded.release,
+    "Guarded._obj": lambda bench: bench.guarded._obj,
+    "Guarded._lock": lambda bench: bench.guarded._lock,
+    "Guarded.get_obj": lambda bench: bench.guarded.get_obj(),
+    "Guarded.get_lock": lambda bench: bench.guarded.get_lock(),
+    "Guarded._get_item": lambda bench: bench.guarded._get_item(0),
+    "Guarded._get_item missing": lambda bench: bench.guarded._get_item(1),
+    "Guarded._set_item": lambda bench: bench.guarded._set_item(0, [1 << 80]),
+    "Guarded._set_item missing": lambda bench: bench.guarded._set_item(1, [1 << 80]),
+    "Guarded.__enter__": enter_guarded,
+    "Guarded.__exit__": lambda bench: bench.guarded.__exit__(),
+    "GuardedAttribute.__get__": lambda bench: bench.guarded.copy,
+    "GuardedAttribute.__get__ missing": lambda bench: bench.guarded.value,
+    "GuardedAttribute.__get__ wrong": lambda bench: _core.GuardedAttribute("copy").__get__(bench, Bench),
+    "GuardedAttribute.__set__": set_guarded,
+    "GuardedAttribute.__set__ missing": lambda bench: setattr(bench.guarded, "value", [1]),
+    "GuardedAttribute.__delete__": set_guarded,
     "find_shared": lambda bench: _core.find_shared(bench.shared[3:]),
     "find_shared none": lambda bench: _core.find_shared(bench.large),
     "find_shared wrong": lambda _: _core.find_shared(1),
@@ -384,6 +579,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
     "LeasedRing.join": Bench.lease_and_done,
     "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]
+    "LeasedRing._mark_join": lambda bench: bench.leased._mark_join(),
     "LeasedRing._get_item": Bench.lease_and_done,
     "LeasedRing._get_item empty": lambda bench: bench.leased._get_item(timeout=0),
     "LeasedRing._leases": lambda bench: bench.leased._leases(),
@@ -393,10 +589,105 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing._letter explosive": lambda bench: bench.letters()._letter(1, False, True),
     "LeasedRing._letter missing": lambda bench: bench.letters()._letter(2, True, True),
     "LeasedRing._letter wrong": lambda bench: bench.leased._letter("first", False, False),  # type: ignore[arg-type]
+    "Dict.__init__": lambda bench: _core.Dict(bench.domain, "another"),
+    "Dict.__init__ wrong": lambda bench: _core.Dict(bench.domain, 1),  # type: ignore[arg-type]
+    "Dict.__init__ twice": lambda bench: bench.dict.__init__(bench.domain, "dict"),
+    "Shared._attach dict": lambda bench: _core.Dict._attach(bench.domain, *bench.dict._handle),
+    "Dict.__len__": lambda bench: len(bench.dict),
+    "Dict.__getitem__": Bench.set_and_get,
+    "Dict.__getitem__ missing": lambda bench: bench.dict["no", 1],
+    "Dict.__getitem__ wrong": lambda bench: bench.dict[1, []],
+    "Dict.__setitem__": Bench.set_and_get,
+    "Dict.__setitem__ unpicklable": lambda bench: bench.dict.__setitem__(1, [bench.ring, Unpicklable()]),
+    "Dict.__setitem__ too large": lambda bench: bench.dict.__setitem__(1, bytes(80 << 20)),
+    "Dict.__delitem__": Bench.set_and_get,
+    "Dict.__delitem__ missing": lambda bench: bench.dict.__delitem__("no"),
+    "Dict.__contains__": lambda bench: ("one" in bench.dict, "no" in bench.dict),
+    "Dict.__contains__ wrong": lambda bench: (1, []) in bench.dict,
+    "Dict.get": lambda bench: (bench.dict.get("one"), bench.dict.get("no", bench)),
+    "Dict.get wrong": lambda bench: bench.dict.get("one", other=1),
+    "Dict.pop": Bench.set_and_get,
+    "Dict.pop missing": lambda bench: (bench.dict.pop("no", bench), bench.dict.pop("no")),
+    "Dict.popitem": Bench.set_and_pop_last,
+    "Dict.popitem empty": lambda bench: _core.Dict(bench.domain, "empty").popitem(),
+    "Dict.setdefault": lambda bench: (
+        bench.dict.setdefault("one", bench.large),
+        bench.dict.setdefault("two", bench.shared),
+    ),
+    "Dict.setdefault wrong": lambda bench: bench.dict.setdefault("three", Unpicklable()),
+    "Dict.clear": Bench.set_and_clear,
+    "Dict.add": lambda bench: (bench.dict.add("n", 1), bench.dict.add("x", 0.5), bench.dict.add("large", 1 << 70)),
+    "Dict.add wrong": lambda bench: bench.dict.add("one", "1"),
+    "Dict.add to what is no number": lambda bench: (
+        bench.dict.setdefault("ring", bench.ring),
+        bench.dict.add("ring", 1),
+    ),
+    "Dict.compare_and_set": lambda bench: (
+        bench.dict.compare_and_set("no", 1, bench.ring),
+        bench.dict.compare_and_set("one", 2, bench.ring),
+        bench.dict.compare_and_set("one", 1, [bench.ring]),
+        bench.dict.__setitem__("one", 1),
+    ),
+    "Dict.compare_and_set wrong": lambda bench: bench.dict.compare_and_set("one", 1, Unpicklable()),
+    "Dict._scan keys": lambda bench: bench.scan(0),
+    "Dict._scan values": lambda bench: bench.scan(1),
+    "Dict._scan items": lambda bench: bench.scan(2),
+    "Dict._scan wrong": lambda bench: bench.dict._scan(3, 0, 0, 0, 0),
+    "Dict._scan explosive": Bench.scan_explosive,
+    "Dict._look": lambda bench: bench.dict._look(),
+    "Dict._open": lambda bench: bench.dict._open(),
+    "wait_any": lambda bench: _core.wait_any(((bench.ring, 1), (bench.lock, 1))),
+    "wait_any in vain": lambda bench: _core.wait_any(((bench.ring, 1),), 0.0001),
+    "wait_any wrong": lambda bench: _core.wait_any(((bench.ring, 1), (bench.buffer, 1))),
+    "wait_any wrong pairs": lambda bench: _core.wait_any((bench.ring,)),  # type: ignore[arg-type]
+    "Bell.arm": Bench.bell,
+    "Bell.arm edge": lambda bench: bench.bell(edge=True),
+    "Bell.arm of what has none": lambda bench: _core.Bell(((bench.ring, 1), (bench.buffer, 1))),
+    "Bell.disarm": lambda bench: bench.bell("disarm", "arm"),
+    "Bell.clear": lambda bench: bench.bell("clear"),
+    "Bell.close": lambda bench: bench.bell("close"),
+    "Bell.clear closed": lambda bench: bench.bell("close", "clear"),
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
     **lock_calls("Lock"),
+    "Event.__init__": lambda bench: _core.Event(bench.domain, "another"),
+    "Event.__init__ wrong": lambda bench: _core.Event(bench.domain, 1),  # type: ignore[arg-type]
+    "Event.__init__ twice": lambda bench: bench.event.__init__(bench.domain),  # type: ignore[misc]
+    "Event.set": lambda bench: bench.event.set(),
+    "Event.clear": lambda bench: bench.event.clear(),
+    "Event.is_set": lambda bench: bench.event.is_set(),
+    "Event.wait": lambda bench: bench.event.wait(0),
+    "Event.wait wrong": lambda bench: bench.event.wait("soon"),  # type: ignore[arg-type]
+    "Event.wait unknown": lambda bench: bench.event.wait(seconds=1),  # type: ignore[call-arg]
+    "Event._look": lambda bench: bench.event._look(),
+    "Condition.__init__": new_condition,
+    "Condition.__init__ wrong": lambda _: _core.Condition(1, "another"),  # type: ignore[arg-type]
+    "Condition.acquire": in_condition(acquire_and_release),
+    "Condition.acquire wrong": lambda bench: bench.condition.acquire(True, "soon"),  # type: ignore[arg-type]
+    "Condition.acquire without a lock": lockless_condition,
+    "Condition.release": in_condition(acquire_and_release),
+    "Condition.release unowned": lambda bench: bench.condition.release(),
+    "Condition.__enter__": in_condition(repr),
+    "Condition.__exit__": in_condition(repr),
+    "Condition.wait": in_condition(lambda condition: condition.wait(0)),
+    "Condition.wait wrong": in_condition(lambda condition: condition.wait("soon")),
+    "Condition.wait unowned": lambda bench: bench.condition.wait(),
+    "Condition.notify": in_condition(lambda condition: condition.notify(2)),
+    "Condition.notify wrong": in_condition(lambda condition: condition.notify("all")),
+    "Condition.notify unowned": lambda bench: bench.condition.notify(),
+    "Condition.notify_all": in_condition(lambda condition: condition.notify_all()),
+    "Condition.notify_all unowned": lambda bench: bench.condition.notify_all(),
+    "Condition._look": lambda bench: bench.condition._look(),
+    "Barrier.__init__": lambda bench: _core.Barrier(bench.domain, 3, "another"),
+    "Barrier.__init__ wrong": lambda bench: _core.Barrier(bench.domain, "three"),  # type: ignore[arg-type]
+    "Barrier._wait": use_barrier,
+    "Barrier._wait in vain": time_out_at_barrier,
+    "Barrier._wait wrong": lambda bench: bench.barrier._wait("soon", None),  # type: ignore[arg-type]
+    "Barrier._wait action that raises": lambda bench: _core.Barrier(bench.domain, 1)._wait(None, explode),
+    "Barrier.abort": use_barrier,
+    "Barrier.reset": use_barrier,
+    "Barrier._look": use_barrier,
     **semaphore_calls(),
 }
 
@@ -475,7 +766,7 @@ def test_no_growth(bench: Bench, name: str) -> None:
         return (
             sys.getallocatedblocks(),
             allocated(),
-            used["payloads"] + used["reports"],
+            used["payloads"] + used["reports"] + 512 * bench.domain.objects(),
             descriptors,
         )
 

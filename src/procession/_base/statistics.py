@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Holder", "Left", "LockStatistics", "QueueStatistics", "SemaphoreStatistics"]
+__all__ = [
+    "BarrierStatistics",
+    "ConditionStatistics",
+    "DictStatistics",
+    "EventStatistics",
+    "Holder",
+    "Left",
+    "LockStatistics",
+    "QueueStatistics",
+    "SemaphoreStatistics",
+]
 
 
 class LockStatistics(NamedTuple):
@@ -43,6 +53,47 @@ class Left(NamedTuple):
     deliveries: int
     process: str  # the name of its last consumer, if it was given one
     pid: int
+
+
+class EventStatistics(NamedTuple):
+    """An event at one instant."""
+
+    name: str
+    is_set: bool
+    sets: int  # how often it became set, modulo 2**32
+    waiting: int  # threads asleep in wait
+
+
+class ConditionStatistics(NamedTuple):
+    """A condition at one instant. Of its lock: ``LockStatistics``."""
+
+    name: str
+    waiting: int  # threads in wait that nobody has notified
+    notified: int  # threads in wait that were notified and do not have the lock yet
+
+
+class BarrierStatistics(NamedTuple):
+    """A barrier at one instant."""
+
+    name: str
+    parties: int
+    waiting: int  # how many of them are there; 0 if it is broken
+    broken: bool
+    rounds: int  # how many have ended, passed or reset, modulo 2**32
+    reason: str | None  # why it is broken, and by whom
+
+
+class DictStatistics(NamedTuple):
+    """A SharedDict at one instant."""
+
+    name: str
+    items: int
+    bytes: int  # that the items take in the table; large values stand beside it
+    table_bytes: int  # of the table, in which there is room for more
+    rebuilds: int  # how often it got another table: grown, shrunk or cleared of what was overwritten
+    waiting: int  # threads asleep for its lock
+    recoveries: int  # how often somebody died inside of a call
+    busy_pid: int | None  # who is inside of one call for long: it is stopped, or the machine is busy
 
 
 class SemaphoreStatistics(NamedTuple):

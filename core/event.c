@@ -1,0 +1,141 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "event.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "futex.h"
+#include "patience.h"
+#include "slots.h"
+
+#define ONE_SET (UINT64_C(1) << 32)
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flags are the lower half");
+
+static pn_word *
+flags_of(pn_event *event)
+{
+    return (pn_word *)&event->cell->state;
+}
+
+static pn_word *
+sets_of(pn_event *event)
+{
+    return flags_of(event) + 1;
+}
+
+/* Wake everybody, then drop ASLEEP if that state is still there. The caller has aimed list_op_pending at the word. */
+static void
+wake_all(pn_event *event, uint64_t state)
+{
+    pn_futex_wake(flags_of(event), INT_MAX);
+    if (state & PN_EVENT_SET) {
+        atomic_compare_exchange_strong(&event->cell->state, &state,
+                                       state & ~(uint64_t)PN_EVENT_ASLEEP);
+    }
+}
+
+void
+pn_event_set(pn_event *event)
+{
+    pn_thread *self = pn_self();
+    pn_word64 *word = &event->cell->state;
+    uint64_t seen = atomic_load_explicit(word, memory_order_relaxed), wanted;
+    pn_pending_wake(self, flags_of(event));
+    do {
+        if (seen & PN_EVENT_SET) {
+            wanted = seen; /* whoever set it may have been stopped before its wake */
+            break;
+        }
+        wanted = (seen + ONE_SET) | PN_EVENT_SET;
+    } while (!atomic_compare_exchange_weak(word, &seen, wanted)); /* COMMIT */
+    if (wanted & PN_EVENT_ASLEEP) {
+        wake_all(event, wanted);
+    }
+    pn_pending_clear(self);
+}
+
+void
+pn_event_clear(pn_event *event)
+{
+    /* 64 bits: the sets must be those of the flag that is dropped. */
+    atomic_fetch_and(&event->cell->state, ~(uint64_t)PN_EVENT_SET);
+}
+
+typedef struct {
+    pn_event *event;
+    uint32_t since;
+} awaited;
+
+static bool
+has_come(void *context)
+{
+    awaited *wanted = context;
+    uint64_t state = atomic_load_explicit(&wanted->event->cell->state, memory_order_acquire);
+    return (state & PN_EVENT_SET) || (uint32_t)(state >> 32) != wanted->since;
+}
+
+/* One sleep; what the futex says. */
+static int
+sleep_once(pn_event *event, uint64_t state, int64_t until)
+{
+    pn_watch watches[] = {{flags_of(event), (uint32_t)state},
+                          {sets_of(event), (uint32_t)(state >> 32)}};
+    return pn_futex_wait_any(watches, 2, until) == 0 ? 0 : errno;
+}
+
+static pn_status
+sleep_until(awaited *wanted, int64_t deadline)
+{
+    pn_event *event = wanted->event;
+    pn_word64 *word = &event->cell->state;
+    for (;;) {
+        uint64_t state = atomic_load(word);
+        if (has_come(wanted)) {
+            return PN_OK;
+        }
+        if (!(state & PN_EVENT_ASLEEP) &&
+            !atomic_compare_exchange_strong(word, &state, state | PN_EVENT_ASLEEP)) {
+            continue;
+        }
+        int64_t slice_end = pn_now() + pn_self()->slice_ns;
+        int64_t until = deadline < slice_end ? deadline : slice_end;
+        int error = sleep_once(event, state | PN_EVENT_ASLEEP, until);
+        if (has_come(wanted)) {
+            return PN_OK;
+        }
+        if (error == ETIMEDOUT || error == EINTR) {
+            return error == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+        }
+    }
+}
+
+pn_status
+pn_event_wait(pn_event *event, uint32_t since, int64_t deadline)
+{
+    awaited wanted = {event, since};
+    if (has_come(&wanted)) {
+        return PN_OK;
+    }
+    if (deadline != PN_FOREVER && deadline <= pn_now()) {
+        return PN_TIMEOUT;
+    }
+    if (pn_look_again(&event->pauses_in_vain, has_come, &wanted)) {
+        return PN_OK;
+    }
+    pn_thread *self = pn_self();
+    pn_wait *wait = pn_wait_begin(event->domain, event->offset, PN_WAIT_EVENT);
+    pn_pending_wake(self, flags_of(event)); /* a wake that we ate before we died is passed on */
+    pn_status status = sleep_until(&wanted, deadline);
+    if (status == PN_OK) {
+        uint64_t state = atomic_load(&event->cell->state);
+        if (state & PN_EVENT_ASLEEP) { /* whoever set it has not woken all, and may be dead */
+            wake_all(event, state);
+        }
+    }
+    pn_pending_clear(self);
+    pn_wait_end(wait);
+    return status;
+}
