@@ -10,6 +10,7 @@ from benchmarks.claims import (
     loaned,
     locks,
     pingpong,
+    semaphores,
     starting,
     tuples,
     values,
@@ -27,6 +28,7 @@ ALL: list[Claim] = [
     locks.CLAIM,
     values.CLAIM,
     events.CLAIM,
+    semaphores.CLAIM,
     joinable.CLAIM,
     starting.CLAIM,
 ]
