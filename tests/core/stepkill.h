@@ -19,6 +19,7 @@
     LIST(broken)                                                                                   \
     LIST(name)                                                                                     \
     LIST(listen)                                                                                   \
+    LIST(semaphore)                                                                                \
     LIST(priority)
 
 #define DECLARED(name) extern const scenario name##_scenarios[];

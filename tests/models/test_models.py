@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, dictionary, holders, leases, ledger, listening, lock, ring, shutdown, spill
+from tests.models import (
+    buffers,
+    cells,
+    dictionary,
+    holders,
+    leases,
+    ledger,
+    listening,
+    lock,
+    ring,
+    semaphore,
+    shutdown,
+    spill,
+)
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -19,6 +32,7 @@ MODELS = {
     "leases": leases,
     "listening": listening,
     "dictionary": dictionary,
+    "semaphore": semaphore,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick
