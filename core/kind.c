@@ -8,6 +8,7 @@
 #include "buffer.h"
 #include "condition.h"
 #include "event.h"
+#include "pipe.h"
 #include "ring.h"
 
 static bool
@@ -42,6 +43,11 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                            .names_block = pn_barrier_names_block,
                            .discard = pn_barrier_discard},
     [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
+    [PN_OBJECT_PIPE] = {.size = sizeof(pn_pipe_cell), .bury = pn_pipe_bury},
+    [PN_OBJECT_END] = {.size = sizeof(pn_end_cell),
+                       .discard = pn_end_discard,
+                       .given_up = pn_end_given_up,
+                       .arrives = pn_end_arrives},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

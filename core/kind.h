@@ -23,6 +23,10 @@ typedef struct {
     /* Nobody has it any more: free its blocks, and name what its records named. Under header.lock; twice does no
      * harm. NULL: nothing. */
     void (*discard)(pn_domain *domain, uint64_t offset, pn_collect_list *named);
+    /* This process is about to drop its last reference to it. Under domain.mutex. NULL: nothing. */
+    void (*given_up)(pn_domain *domain, uint64_t offset);
+    /* A record that names it is about to be taken by this process, which holds it already. NULL: nothing. */
+    void (*arrives)(pn_domain *domain, uint64_t offset);
 } pn_kind;
 
 /* Of a value of pn_object_type; any other number is that of a free cell. */

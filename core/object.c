@@ -66,6 +66,9 @@ count_down(pn_domain *domain, uint64_t offset)
              * goes: after it another thread may make something else of the cell. */
             pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
         }
+        if (pn_kind_of(object)->given_up != NULL) {
+            pn_kind_of(object)->given_up(domain, offset);
+        }
         clear_bit(domain, offset, domain->slot);
     }
     pthread_mutex_unlock(&domain->mutex);

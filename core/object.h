@@ -37,6 +37,8 @@ typedef enum {
     PN_OBJECT_CONDITION,
     PN_OBJECT_BARRIER,
     PN_OBJECT_ATOMIC, /* atomic.h */
+    PN_OBJECT_PIPE,   /* pipe.h */
+    PN_OBJECT_END,    /* pipe.h: has an end */
     PN_OBJECT_TYPES   /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 

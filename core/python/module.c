@@ -124,6 +124,7 @@ module_exec(PyObject *module)
         add_type(module, &pn_condition_spec, state->shared_type, &state->condition_type) < 0 ||
         add_type(module, &pn_barrier_spec, state->shared_type, &state->barrier_type) < 0 ||
         add_type(module, &pn_atomic_spec, state->shared_type, &state->atomic_type) < 0 ||
+        add_type(module, &pn_connection_spec, state->shared_type, &state->connection_type) < 0 ||
         add_type(module, &pn_guarded_spec, NULL, &state->guarded_type) < 0 ||
         add_type(module, &pn_guarded_attribute_spec, NULL, &state->guarded_attribute_type) < 0) {
         return -1;
@@ -137,6 +138,7 @@ module_exec(PyObject *module)
     state->kinds[PN_OBJECT_CONDITION] = state->condition_type;
     state->kinds[PN_OBJECT_BARRIER] = state->barrier_type;
     state->kinds[PN_OBJECT_ATOMIC] = state->atomic_type;
+    state->kinds[PN_OBJECT_END] = state->connection_type;
     return 0;
 }
 
@@ -157,6 +159,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->condition_type);
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->atomic_type);
+    Py_VISIT(state->connection_type);
     Py_VISIT(state->guarded_type);
     Py_VISIT(state->guarded_attribute_type);
     Py_VISIT(state->dumps);
@@ -188,6 +191,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->condition_type);
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->atomic_type);
+    Py_CLEAR(state->connection_type);
     Py_CLEAR(state->guarded_type);
     Py_CLEAR(state->guarded_attribute_type);
     Py_CLEAR(state->dumps);

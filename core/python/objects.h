@@ -35,6 +35,7 @@ typedef struct {
     PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
         *rlock_type, *lock_type, *buffer_type;
     PyTypeObject *event_type, *condition_type, *barrier_type;
+    PyTypeObject *connection_type;
     PyTypeObject *atomic_type, *guarded_type, *guarded_attribute_type;
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
@@ -71,7 +72,7 @@ struct SharedObject {
 
 extern PyType_Spec pn_event_spec, pn_condition_spec, pn_barrier_spec;
 extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
-    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec, pn_atomic_spec, pn_guarded_spec,
+    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec, pn_atomic_spec, pn_guarded_spec, pn_connection_spec,
     pn_guarded_attribute_spec;
 
 typedef struct {

@@ -33,6 +33,7 @@ _HOMES = {
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
+    "procession._channels.pipe": ("Pipe",),
     "procession._channels.queue": (
         "Queue",
         "SimpleQueue",

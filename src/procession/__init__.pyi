@@ -14,6 +14,7 @@ from procession._base.errors import ShutDown as ShutDown
 from procession._base.errors import StaleHandle as StaleHandle
 from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
+from procession._channels.pipe import Pipe as Pipe
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._process.outcome import Outcome as Outcome
@@ -51,6 +52,7 @@ __all__ = [
     "Outcome",
     "OwnerDied",
     "OwnerDiedWarning",
+    "Pipe",
     "Process",
     "Queue",
     "RLock",

@@ -86,7 +86,8 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     cls = type(shared)
     if _carriage.objects is not None and _carriage.domain is not None:
         if _carriage.domain.uuid == domain.uuid:
-            _carriage.objects[offset] = shared
+            for part in shared._parts:
+                _carriage.objects[part] = shared
             where: tuple[Any, ...] = (None, None, 0)
         else:
             where = ((os.getpid(), domain.fd), None, 0)
