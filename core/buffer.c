@@ -119,6 +119,16 @@ pn_buffer_new_named(pn_domain *domain, uint64_t bytes, uint64_t flags, const cha
     return new_buffer(domain, bytes, flags | PN_BUFFER_NAMED, name, offset, generation);
 }
 
+void
+pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *form, uint64_t text)
+{
+    pn_buffer_cell *cell = pn_buffer_at(domain, offset);
+    uint64_t length = atomic_load(&cell->length) - text;
+    memcpy(pn_buffer_bytes(domain, offset) + length, form, text);
+    atomic_store(&cell->length, length);
+    atomic_store(&cell->form, text);
+}
+
 /* ---- names -------------------------------------------------------------------------- */
 
 pn_status

@@ -30,6 +30,7 @@ typedef struct {
     pn_word64 flags;
     pn_word64
         keeper; /* pn_owner_word of the process that made a named one; 0: its end is of no account */
+    pn_word64 form; /* bytes of text behind its own: pn_buffer_describe; 0: none */
 } pn_buffer_cell;
 
 #define PN_BUFFER_INSIDE                                                                           \
@@ -44,6 +45,9 @@ pn_status pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint6
 /* The same, named, unless there is one of that name: PN_EXISTS. The name is shorter than PN_NAME. */
 pn_status pn_buffer_new_named(pn_domain *domain, uint64_t bytes, uint64_t flags, const char *name,
                               uint64_t *offset, uint32_t *generation);
+/* Make its last `text` bytes the form: what stands in the others, in its maker's words, for who finds it by its name;
+ * they do not count for its length any more. Called before anybody else can know of it. */
+void pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *form, uint64_t text);
 /* Hold the one of that name: PN_NOTHING if there is none. */
 pn_status pn_buffer_find(pn_domain *domain, const char *name, uint64_t *offset,
                          uint32_t *generation);

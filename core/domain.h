@@ -90,6 +90,7 @@ typedef struct pn_domain {
     size_t held_used, held_capacity;
     uint32_t child_slot, child_generation; /* during a fork */
     pn_word took_leases;                   /* has this process ever had one? lease_use.c */
+    bool visitor;                          /* it is another program's, and so are our children */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins;                         /* children.c still needs the mapping; under its mutex */
     struct pn_domain *next;
@@ -101,7 +102,14 @@ pn_status pn_domain_create(pn_domain **result, uint64_t size, uint64_t max_bytes
                            const uint8_t uuid[16]);
 /* Map the memfd `fd`; the descriptor becomes the domain's on success. */
 pn_status pn_domain_attach(pn_domain **result, int fd);
-/* Unmap and close. Only when no object of it is in use; a pinned one stays. */
+/* What the memfd `fd` is, before it is mapped: PN_LAYOUT if it is no domain at all. */
+typedef struct {
+    uint8_t uuid[16];
+    uint32_t version;
+    uint64_t pid_namespace;
+} pn_identity;
+pn_status pn_domain_identify(int fd, pn_identity *identity);
+/* Unmap and close. Only when no object of it is in use; a pinned one stays. A visitor gives up its line. */
 void pn_domain_close(pn_domain *domain);
 
 /* The child of this thread's next fork() is the one for which the slot was reserved. (A vfork,

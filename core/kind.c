@@ -8,6 +8,7 @@
 #include "buffer.h"
 #include "condition.h"
 #include "event.h"
+#include "dict.h"
 #include "pipe.h"
 #include "ring.h"
 
@@ -25,7 +26,8 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                         .may_name_itself = true,
                         .bury = pn_lease_sweep,
                         .names_block = pn_ring_names_block,
-                        .discard = pn_ring_discard},
+                        .discard = pn_ring_discard,
+                        .walk = pn_ring_walk},
     [PN_OBJECT_MUTEX] = {.size = sizeof(pn_lock_cell), .is_robust_lock = true},
     [PN_OBJECT_RLOCK] = {.size = sizeof(pn_lock_cell), .is_robust_lock = true},
     [PN_OBJECT_LOCK] = {.size = sizeof(pn_lock_cell), .bury = bury_lock},
@@ -43,6 +45,11 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                            .names_block = pn_barrier_names_block,
                            .discard = pn_barrier_discard},
     [PN_OBJECT_ATOMIC] = {.size = sizeof(pn_atomic_cell)},
+    [PN_OBJECT_DICT] = {.size = sizeof(pn_dict_cell),
+                        .may_name_itself = true,
+                        .names_block = pn_dict_names_block,
+                        .discard = pn_dict_discard,
+                        .walk = pn_dict_walk},
     [PN_OBJECT_PIPE] = {.size = sizeof(pn_pipe_cell), .bury = pn_pipe_bury},
     [PN_OBJECT_END] = {.size = sizeof(pn_end_cell),
                        .discard = pn_end_discard,

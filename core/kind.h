@@ -7,6 +7,11 @@
 
 #include "collect.h"
 
+struct pn_record;
+/* As pn_record_visit of ring.h. */
+typedef bool (*pn_kind_visit)(pn_domain *domain, uint64_t object, const struct pn_record *record,
+                              void *context);
+
 typedef struct {
     size_t size; /* of a cell */
     /* Its lock is linked into the robust list of the thread that holds it: not freed while held. */
@@ -23,6 +28,9 @@ typedef struct {
     /* Nobody has it any more: free its blocks, and name what its records named. Under header.lock; twice does no
      * harm. NULL: nothing. */
     void (*discard)(pn_domain *domain, uint64_t offset, pn_collect_list *named);
+    /* Visit its records that may name objects. Under header.lock. False: the visitor ended it, or it cannot be looked at
+     * just now. NULL: it has no records. */
+    bool (*walk)(pn_domain *domain, uint64_t offset, pn_kind_visit visit, void *context);
     /* This process is about to drop its last reference to it. Under domain.mutex. NULL: nothing. */
     void (*given_up)(pn_domain *domain, uint64_t offset);
     /* A record that names it is about to be taken by this process, which holds it already. NULL: nothing. */

@@ -159,6 +159,7 @@ pn_object_new_locked(pn_domain *domain, pn_object_type type, const char *name, u
     atomic_store(&object->puts, 0);
     atomic_store(&object->takes, 0);
     atomic_store(&object->flags, 0);
+    atomic_store(&object->mate, 0);
     object->slab = slab_offset;
     set_name(object, name);
     atomic_store(&object->generation, *generation);

@@ -199,9 +199,14 @@ pn_pipe_new(pn_domain *domain, const char *name, bool duplex, uint64_t max_bytes
     if (status == PN_OK) {
         status = make_ends(domain, name, pipe, pipe_generation, ends, generation);
     }
-    /* Each end has references of its own. */
+    /* Each end has references of its own. None is found by its name: which end would it be? */
+    atomic_fetch_or(&cell->object.flags, PN_OBJECT_PART);
     for (uint32_t i = 0; i < 2; i++) {
+        if (status == PN_OK) {
+            atomic_fetch_or(&((pn_object *)pn_at(domain, ends[i].offset))->flags, PN_OBJECT_PART);
+        }
         if (ring[i] != 0) {
+            atomic_fetch_or(&((pn_object *)pn_at(domain, ring[i]))->flags, PN_OBJECT_PART);
             pn_object_drop(domain, ring[i]);
         }
     }

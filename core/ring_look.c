@@ -4,6 +4,7 @@
 #include "ring_private.h"
 
 #include "heap.h"
+#include "kind.h"
 #include "slots.h"
 
 #define LOOK_NS (20 * 1000000LL) /* how long the sweep waits for a ring's lock */
@@ -181,15 +182,29 @@ may_name_objects(pn_ring_cell *cell)
 }
 
 bool
-pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
+pn_ring_walk(pn_domain *domain, uint64_t offset, pn_record_visit visit, void *context)
 {
-    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, 0); at != 0;
-         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, at)) {
-        if (may_name_objects(pn_at(domain, at)) && !walk(domain, at, visit, context)) {
+    return !may_name_objects(pn_at(domain, offset)) || walk(domain, offset, visit, context);
+}
+
+static bool
+walk_cells(pn_domain *domain, pn_block_kind cells, pn_record_visit visit, void *context)
+{
+    for (uint64_t at = pn_slab_next_cell(domain, cells, 0); at != 0;
+         at = pn_slab_next_cell(domain, cells, at)) {
+        const pn_kind *kind = pn_kind_of(pn_at(domain, at));
+        if (kind->walk != NULL && !kind->walk(domain, at, visit, context)) {
             return false;
         }
     }
     return true;
+}
+
+bool
+pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
+{
+    return walk_cells(domain, PN_BLOCK_SLAB_LARGE, visit, context) &&
+           walk_cells(domain, PN_BLOCK_SLAB_SMALL, visit, context);
 }
 
 static bool

@@ -103,6 +103,17 @@ view_privately(BufferObject *self)
     return 0;
 }
 
+/* May somebody else be given what came from there, as it was put: from a queue with leases, or a dictionary? */
+static bool
+is_read_again(SharedObject *ring)
+{
+    if (atomic_load(&pn_shared_cell(ring)->type) == PN_OBJECT_DICT) {
+        return true;
+    }
+    const pn_ring_cell *cell = pn_at(ring->domain, ring->offset);
+    return cell->leases.kept;
+}
+
 SharedObject *
 pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
 {
@@ -124,8 +135,7 @@ pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
     if (is_shared) {
         return pn_buffer_attached(state, self);
     }
-    const pn_ring_cell *cell_of_ring = pn_at(ring->domain, ring->offset);
-    if (cell_of_ring->leases.kept && view_privately((BufferObject *)self) < 0) {
+    if (is_read_again(ring) && view_privately((BufferObject *)self) < 0) {
         Py_CLEAR(self);
     }
     return self;
@@ -149,8 +159,8 @@ buffer_dealloc(BufferObject *self)
 
 /* What the caller asks for; `what`: the type that a user knows it by. */
 typedef struct {
-    const char *name, *what;
-    Py_ssize_t length;
+    const char *name, *what, *form;
+    Py_ssize_t length, form_length;
     int shared, named;
 } wish;
 
@@ -158,7 +168,8 @@ static int
 make(SharedObject *self, DomainObject *domain, const wish *wish)
 {
     const char *name = wish->name;
-    uint64_t offset, length = (uint64_t)wish->length, flags = wish->shared ? PN_BUFFER_SHARED : 0;
+    uint64_t offset, flags = wish->shared ? PN_BUFFER_SHARED : 0;
+    uint64_t length = (uint64_t)wish->length + (uint64_t)wish->form_length;
     uint32_t generation;
     pn_status status;
     Py_BEGIN_ALLOW_THREADS /* new pages are cleared: 1 GiB takes a third of a second */
@@ -176,18 +187,22 @@ make(SharedObject *self, DomainObject *domain, const wish *wish)
         return -1;
     }
     pn_shared_set(self, domain, offset, generation);
-    pn_object_set_name(domain->domain, offset, name);
+    if (wish->form_length > 0) {
+        pn_buffer_describe(domain->domain, offset, wish->form, (uint64_t)wish->form_length);
+    }
+    pn_object_set_name(domain->domain, offset, name); /* after the form: now it is found */
     return wish->shared ? list_shared(pn_state_of((PyObject *)self), (BufferObject *)self) : 0;
 }
 
 static int
 buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"domain", "nbytes", "name", "shared", "what", "named", NULL};
+    static char *names[] = {"domain", "nbytes", "name", "shared", "what", "named", "form", NULL};
     PyObject *domain_object;
-    wish wish = {.name = "", .what = "Buffer"};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|spsp", names, &domain_object, &wish.length,
-                                     &wish.name, &wish.shared, &wish.what, &wish.named)) {
+    wish wish = {.name = "", .what = "Buffer", .form = ""};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|spsps#", names, &domain_object, &wish.length,
+                                     &wish.name, &wish.shared, &wish.what, &wish.named, &wish.form,
+                                     &wish.form_length)) {
         return -1;
     }
     DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
@@ -303,6 +318,18 @@ buffer_get(SharedObject *self, Py_buffer *view, int flags)
 }
 
 static PyObject *
+get_form(SharedObject *self, void *Py_UNUSED(closure))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    const char *bytes = pn_buffer_bytes(self->domain, self->offset);
+    uint64_t text = atomic_load(&pn_buffer_at(self->domain, self->offset)->form);
+    return PyUnicode_DecodeUTF8(bytes + pn_buffer_length(self->domain, self->offset),
+                                (Py_ssize_t)text, "replace");
+}
+
+static PyObject *
 get_nbytes(SharedObject *self, void *Py_UNUSED(closure))
 {
     if (!pn_shared_made(self)) {
@@ -326,6 +353,7 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef getset[] = {
     {"nbytes", (getter)get_nbytes, NULL, "how many bytes it has", NULL},
+    {"_form", (getter)get_form, NULL, "what stands in it, in its maker's words", NULL},
     {"readonly", (getter)get_readonly, NULL, "are its views read-only?", NULL},
     {NULL},
 };
@@ -337,9 +365,9 @@ static PyType_Slot slots[] = {
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_bf_getbuffer, buffer_get},
-    {Py_tp_doc,
-     "Buffer(domain, nbytes, name=\"\", shared=False, what=\"Buffer\", named=False)\n--\n\n"
-     "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
+    {Py_tp_doc, "Buffer(domain, nbytes, name=\"\", shared=False, what=\"Buffer\", named=False, "
+                "form=\"\")\n--\n\n"
+                "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
     {0, NULL},
 };
 

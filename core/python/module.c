@@ -111,34 +111,16 @@ module_exec(PyObject *module)
     state->buffers_name = Py_BuildValue("(s)", "buffers");
     state->numpy_name = PyUnicode_InternFromString("numpy");
     if (state->buffers_name == NULL || state->numpy_name == NULL ||
-        add_type(module, &pn_domain_spec, NULL, &state->domain_type) < 0 ||
-        add_type(module, &pn_child_spec, NULL, &state->child_type) < 0 ||
-        add_type(module, &pn_shared_spec, NULL, &state->shared_type) < 0 ||
-        add_type(module, &pn_ring_spec, state->shared_type, &state->ring_type) < 0 ||
-        add_type(module, &pn_leased_spec, state->ring_type, &state->leased_type) < 0 ||
-        add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
-        add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
-        add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
-        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
-        add_type(module, &pn_event_spec, state->shared_type, &state->event_type) < 0 ||
-        add_type(module, &pn_condition_spec, state->shared_type, &state->condition_type) < 0 ||
-        add_type(module, &pn_barrier_spec, state->shared_type, &state->barrier_type) < 0 ||
-        add_type(module, &pn_atomic_spec, state->shared_type, &state->atomic_type) < 0 ||
-        add_type(module, &pn_connection_spec, state->shared_type, &state->connection_type) < 0 ||
-        add_type(module, &pn_guarded_spec, NULL, &state->guarded_type) < 0 ||
-        add_type(module, &pn_guarded_attribute_spec, NULL, &state->guarded_attribute_type) < 0) {
+        PyModule_AddIntConstant(module, "LAYOUT_VERSION", PN_LAYOUT_VERSION) < 0) {
         return -1;
     }
-    state->kinds[PN_OBJECT_RING] = state->ring_type;
-    state->kinds[PN_OBJECT_MUTEX] = state->mutex_type;
-    state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;
-    state->kinds[PN_OBJECT_LOCK] = state->lock_type;
-    state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
-    state->kinds[PN_OBJECT_EVENT] = state->event_type;
-    state->kinds[PN_OBJECT_CONDITION] = state->condition_type;
-    state->kinds[PN_OBJECT_BARRIER] = state->barrier_type;
-    state->kinds[PN_OBJECT_ATOMIC] = state->atomic_type;
-    state->kinds[PN_OBJECT_END] = state->connection_type;
+#define ADD(name, base, kind)                                                                      \
+    if (add_type(module, &pn_##name##_spec, state->base##_type, &state->name##_type) < 0) {        \
+        return -1;                                                                                 \
+    }                                                                                              \
+    state->kinds[PN_OBJECT_##kind] = state->name##_type;
+    PN_PYTHON_TYPES(ADD)
+    state->kinds[PN_OBJECT_FREE] = NULL;
     return 0;
 }
 
@@ -146,22 +128,8 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     pn_state *state = PyModule_GetState(module);
-    Py_VISIT(state->domain_type);
-    Py_VISIT(state->child_type);
-    Py_VISIT(state->shared_type);
-    Py_VISIT(state->ring_type);
-    Py_VISIT(state->leased_type);
-    Py_VISIT(state->mutex_type);
-    Py_VISIT(state->rlock_type);
-    Py_VISIT(state->lock_type);
-    Py_VISIT(state->buffer_type);
-    Py_VISIT(state->event_type);
-    Py_VISIT(state->condition_type);
-    Py_VISIT(state->barrier_type);
-    Py_VISIT(state->atomic_type);
-    Py_VISIT(state->connection_type);
-    Py_VISIT(state->guarded_type);
-    Py_VISIT(state->guarded_attribute_type);
+#define VISIT(name, base, kind) Py_VISIT(state->name##_type);
+    PN_PYTHON_TYPES(VISIT)
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     Py_VISIT(state->teach);
@@ -178,22 +146,8 @@ static int
 module_clear(PyObject *module)
 {
     pn_state *state = PyModule_GetState(module);
-    Py_CLEAR(state->domain_type);
-    Py_CLEAR(state->child_type);
-    Py_CLEAR(state->shared_type);
-    Py_CLEAR(state->ring_type);
-    Py_CLEAR(state->leased_type);
-    Py_CLEAR(state->mutex_type);
-    Py_CLEAR(state->rlock_type);
-    Py_CLEAR(state->lock_type);
-    Py_CLEAR(state->buffer_type);
-    Py_CLEAR(state->event_type);
-    Py_CLEAR(state->condition_type);
-    Py_CLEAR(state->barrier_type);
-    Py_CLEAR(state->atomic_type);
-    Py_CLEAR(state->connection_type);
-    Py_CLEAR(state->guarded_type);
-    Py_CLEAR(state->guarded_attribute_type);
+#define CLEAR(name, base, kind) Py_CLEAR(state->name##_type);
+    PN_PYTHON_TYPES(CLEAR)
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
     Py_CLEAR(state->teach);

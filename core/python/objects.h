@@ -31,12 +31,32 @@ typedef struct {
     PyObject *dtype_name, *setflags_name, *fortran;
 } pn_numpy;
 
+/* The types of this module: name, base, and the cells that one stands for (FREE: none). A line for each. */
+#define PN_PYTHON_TYPES(TYPE)                                                                      \
+    TYPE(domain, none, FREE)                                                                       \
+    TYPE(child, none, FREE)                                                                        \
+    TYPE(shared, none, FREE)                                                                       \
+    TYPE(ring, shared, RING)                                                                       \
+    TYPE(leased, ring, FREE)                                                                       \
+    TYPE(mutex, shared, MUTEX)                                                                     \
+    TYPE(rlock, shared, RLOCK)                                                                     \
+    TYPE(lock, shared, LOCK)                                                                       \
+    TYPE(buffer, shared, BUFFER)                                                                   \
+    TYPE(event, shared, EVENT)                                                                     \
+    TYPE(condition, shared, CONDITION)                                                             \
+    TYPE(barrier, shared, BARRIER)                                                                 \
+    TYPE(atomic, shared, ATOMIC)                                                                   \
+    TYPE(guarded, none, FREE)                                                                      \
+    TYPE(guarded_attribute, none, FREE)                                                            \
+    TYPE(dict, shared, DICT)                                                                       \
+    TYPE(connection, shared, END)
+
+#define PN_TYPE_MEMBER(name, base, kind) PyTypeObject *name##_type;
+#define PN_TYPE_SPEC(name, base, kind) extern PyType_Spec pn_##name##_spec;
+
 typedef struct {
-    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
-        *rlock_type, *lock_type, *buffer_type;
-    PyTypeObject *event_type, *condition_type, *barrier_type;
-    PyTypeObject *connection_type;
-    PyTypeObject *atomic_type, *guarded_type, *guarded_attribute_type;
+    PyTypeObject *none_type; /* NULL: the base of those that have none */
+    PN_PYTHON_TYPES(PN_TYPE_MEMBER)
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
@@ -57,6 +77,7 @@ pn_state *pn_state_of(PyObject *instance);
 typedef struct {
     PyObject_HEAD
     pn_domain *domain;
+    PyObject *weak; /* those of other programs go when nobody uses them any more */
 } DomainObject;
 
 /* The base of all shared objects: a cell of a domain, held as long as this lives. */
@@ -70,10 +91,7 @@ struct SharedObject {
     bool unrepaired; /* and its hook raised, so that the next owner is to be told as well */
 };
 
-extern PyType_Spec pn_event_spec, pn_condition_spec, pn_barrier_spec;
-extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
-    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec, pn_atomic_spec, pn_guarded_spec, pn_connection_spec,
-    pn_guarded_attribute_spec;
+PN_PYTHON_TYPES(PN_TYPE_SPEC)
 
 typedef struct {
     SharedObject shared;

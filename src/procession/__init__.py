@@ -18,9 +18,11 @@ __version__ = "0.1.0"
 # spawn starts needs few of them, and importing all of them would take it as long as starting its interpreter.
 _HOMES = {
     "procession._base.errors": (
+        "Ambiguous",
         "DomainFull",
         "ForkWarning",
         "LayoutMismatch",
+        "NotFound",
         "NotOwner",
         "NotRedeliverable",
         "NotShared",
@@ -38,10 +40,13 @@ _HOMES = {
         "Queue",
         "SimpleQueue",
     ),
+    "procession._process.attach": ("attach",),
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
+    "procession._process.programs": ("publish",),
     "procession._shared.array": ("shared_array",),
     "procession._shared.atomic": ("Atomic",),
+    "procession._shared.mapping": ("SharedDict",),
     "procession._shared.value": (
         "Array",
         "RawArray",

@@ -1,8 +1,10 @@
 # The public names, for type checkers. When the program runs, __init__.py imports each when it is first asked for.
 from procession._base import errors as errors
+from procession._base.errors import Ambiguous as Ambiguous
 from procession._base.errors import DomainFull as DomainFull
 from procession._base.errors import ForkWarning as ForkWarning
 from procession._base.errors import LayoutMismatch as LayoutMismatch
+from procession._base.errors import NotFound as NotFound
 from procession._base.errors import NotOwner as NotOwner
 from procession._base.errors import NotRedeliverable as NotRedeliverable
 from procession._base.errors import NotShared as NotShared
@@ -17,10 +19,13 @@ from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.pipe import Pipe as Pipe
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
+from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
+from procession._shared.mapping import SharedDict as SharedDict
 from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
 from procession._shared.value import RawValue as RawValue
@@ -35,6 +40,7 @@ from procession._sync.locks import RLock as RLock
 __version__: str
 
 __all__ = [
+    "Ambiguous",
     "Array",
     "Atomic",
     "Barrier",
@@ -46,6 +52,7 @@ __all__ = [
     "LayoutMismatch",
     "Lock",
     "Mutex",
+    "NotFound",
     "NotOwner",
     "NotRedeliverable",
     "NotShared",
@@ -60,11 +67,14 @@ __all__ = [
     "RawValue",
     "RemoteError",
     "RemoteTraceback",
+    "SharedDict",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
     "Value",
+    "attach",
     "doctor",
     "errors",
+    "publish",
     "shared_array",
 ]

@@ -119,6 +119,8 @@ class Bench:
         self.condition._lock = self.rlock
         self.barrier = _core.Barrier(self.domain, 1, "barrier")
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
+        self.dict: Any = _core.Dict(self.domain, "dict")
+        self.dict["one"] = 1
         self.shared = array_over(self.buffer)
         self.named = _core.Buffer(self.domain, 8, "named", shared=True, named=True)
         self.atomic = _core.Atomic(self.domain, "atomic", 1)
@@ -161,6 +163,42 @@ class Bench:
     def array_that_fails(self) -> None:
         self.ring.put([self.large, self.shared, Explosive()])
         self.ring.get()
+
+    def set_and_get(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict["item"] = item
+            self.dict["item", 1.0, None] = [item, self.ring]
+            assert type(self.dict["item"]) is type(item)
+            assert len(self.dict["item", True, None]) == 2
+        assert self.dict.pop("item").size > 0
+        del self.dict["item", 1, None]
+
+    def set_and_pop_last(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict[7.0] = [item, self.ring]
+            self.dict.popitem()
+
+    def set_and_clear(self) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        self.dict.clear()
+        self.dict["one"] = 1
+
+    def scan(self, what: int) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        keys: list[Any] = self.dict._scan(what, 0, 0, 0, 0)[0]
+        assert len(keys) > 10
+        self.dict._scan(what, 5, *self.dict._scan(what, 5, 0, 0, 0)[1:4])
+
+    def scan_explosive(self) -> None:
+        self.dict.clear()
+        self.dict[0] = [self.shared, Explosive()]
+        self.dict[1] = [self.ring, self.large]
+        try:
+            self.dict._scan(2, 0, 0, 0, 0)
+        finally:
+            self.dict.clear()
 
     def there_and_back(self) -> None:
         for item in self.items:
@@ -232,6 +270,10 @@ class Bench:
         index, generation = other.slot, other.generation
         del other
         self.domain.release_slot(index, generation)
+
+    def visit_domain(self) -> None:
+        other = _core.Domain.attach(os.dup(self.domain.fd), visitor=True)
+        assert other.visitor  # and its line goes with it
 
     def hold(self, shared: _core.Shared) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
@@ -342,6 +384,11 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.create wrong": lambda _: _core.Domain.create(size="big"),  # type: ignore[arg-type]
     "Domain.attach": Bench.attach_domain,
     "Domain.attach wrong": lambda _: _core.Domain.attach(-1),
+    "Domain.identify": lambda bench: _core.Domain.identify(bench.domain.fd),
+    "Domain.identify no domain": lambda _: _core.Domain.identify(0),
+    "Domain.identify wrong": lambda _: _core.Domain.identify(-1),
+    "Domain.named": lambda bench: bench.domain.named(),
+    "Domain.attach visitor": Bench.visit_domain,
     "Domain.watch": lambda bench: _core.Domain.watch(os.dup(bench.domain.fd)),
     "Domain.reserve_slot": Bench.slot,
     "Domain.reserve_slot wrong": lambda bench: bench.domain.reserve_slot(1),  # type: ignore[arg-type]
@@ -380,10 +427,18 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.used": lambda bench: bench.domain.used(),
     "Domain.cool": lambda bench: bench.domain.cool(0),
     "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
-    **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation")},
+    **{
+        f"Domain.{name}": attribute(name)
+        for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation", "visitor")
+    },
     "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
     "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
     "Shared._attach stale": lambda bench: _core.Ring._attach(bench.domain, bench.ring._handle[0], 1 << 30),
+    "Shared._mate": lambda bench: (bench.buffer._set_mate(bench.lock), bench.buffer._mate),
+    "Shared._set_mate": lambda bench: bench.buffer._set_mate(bench.lock),
+    "Shared._set_mate none": lambda bench: bench.buffer._set_mate(5),
+    "Shared._be_part": lambda bench: bench.lock._be_part(),
+    "Buffer._form": lambda bench: _core.Buffer(bench.domain, 5000, "name", True, form="('shared_array',)")._form,
     "Shared._hold_for": lambda bench: bench.hold(bench.ring),
     "Shared._hold_for wrong": lambda bench: bench.ring._hold_for(1 << 20),
     "Shared._label": lambda bench: bench.ring._label,
@@ -499,6 +554,53 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing._letter explosive": lambda bench: bench.letters()._letter(1, False, True),
     "LeasedRing._letter missing": lambda bench: bench.letters()._letter(2, True, True),
     "LeasedRing._letter wrong": lambda bench: bench.leased._letter("first", False, False),  # type: ignore[arg-type]
+    "Dict.__init__": lambda bench: _core.Dict(bench.domain, "another"),
+    "Dict.__init__ wrong": lambda bench: _core.Dict(bench.domain, 1),  # type: ignore[arg-type]
+    "Dict.__init__ twice": lambda bench: bench.dict.__init__(bench.domain, "dict"),
+    "Shared._attach dict": lambda bench: _core.Dict._attach(bench.domain, *bench.dict._handle),
+    "Dict.__len__": lambda bench: len(bench.dict),
+    "Dict.__getitem__": Bench.set_and_get,
+    "Dict.__getitem__ missing": lambda bench: bench.dict["no", 1],
+    "Dict.__getitem__ wrong": lambda bench: bench.dict[1, []],
+    "Dict.__setitem__": Bench.set_and_get,
+    "Dict.__setitem__ unpicklable": lambda bench: bench.dict.__setitem__(1, [bench.ring, Unpicklable()]),
+    "Dict.__setitem__ too large": lambda bench: bench.dict.__setitem__(1, bytes(80 << 20)),
+    "Dict.__delitem__": Bench.set_and_get,
+    "Dict.__delitem__ missing": lambda bench: bench.dict.__delitem__("no"),
+    "Dict.__contains__": lambda bench: ("one" in bench.dict, "no" in bench.dict),
+    "Dict.__contains__ wrong": lambda bench: (1, []) in bench.dict,
+    "Dict.get": lambda bench: (bench.dict.get("one"), bench.dict.get("no", bench)),
+    "Dict.get wrong": lambda bench: bench.dict.get("one", other=1),
+    "Dict.pop": Bench.set_and_get,
+    "Dict.pop missing": lambda bench: (bench.dict.pop("no", bench), bench.dict.pop("no")),
+    "Dict.popitem": Bench.set_and_pop_last,
+    "Dict.popitem empty": lambda bench: _core.Dict(bench.domain, "empty").popitem(),
+    "Dict.setdefault": lambda bench: (
+        bench.dict.setdefault("one", bench.large),
+        bench.dict.setdefault("two", bench.shared),
+    ),
+    "Dict.setdefault wrong": lambda bench: bench.dict.setdefault("three", Unpicklable()),
+    "Dict.clear": Bench.set_and_clear,
+    "Dict.add": lambda bench: (bench.dict.add("n", 1), bench.dict.add("x", 0.5), bench.dict.add("large", 1 << 70)),
+    "Dict.add wrong": lambda bench: bench.dict.add("one", "1"),
+    "Dict.add to what is no number": lambda bench: (
+        bench.dict.setdefault("ring", bench.ring),
+        bench.dict.add("ring", 1),
+    ),
+    "Dict.compare_and_set": lambda bench: (
+        bench.dict.compare_and_set("no", 1, bench.ring),
+        bench.dict.compare_and_set("one", 2, bench.ring),
+        bench.dict.compare_and_set("one", 1, [bench.ring]),
+        bench.dict.__setitem__("one", 1),
+    ),
+    "Dict.compare_and_set wrong": lambda bench: bench.dict.compare_and_set("one", 1, Unpicklable()),
+    "Dict._scan keys": lambda bench: bench.scan(0),
+    "Dict._scan values": lambda bench: bench.scan(1),
+    "Dict._scan items": lambda bench: bench.scan(2),
+    "Dict._scan wrong": lambda bench: bench.dict._scan(3, 0, 0, 0, 0),
+    "Dict._scan explosive": Bench.scan_explosive,
+    "Dict._look": lambda bench: bench.dict._look(),
+    "Dict._open": lambda bench: bench.dict._open(),
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),

@@ -15,6 +15,10 @@ handlers go on working::
      |    +-- StaleHandle        the object of a handle has been freed
      +-- MemoryError
      |    +-- DomainFull         a limit of the domain's memory or process table
+     +-- LookupError
+     |    +-- Ambiguous          several programs or objects have the name that attach() was given
+     |    +-- KeyError
+     |         +-- NotFound      no program or object has it
      +-- RemoteTraceback         the cause of a child's exception: its traceback, as text
      +-- ShutDown                the queue was ended (is queue.ShutDown from 3.13 on)
     Warning
@@ -30,9 +34,11 @@ import sys
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "Ambiguous",
     "DomainFull",
     "ForkWarning",
     "LayoutMismatch",
+    "NotFound",
     "NotOwner",
     "NotRedeliverable",
     "NotShared",
@@ -76,6 +82,17 @@ class NotOwner(RuntimeError):
 
 class LayoutMismatch(RuntimeError):
     """The other side uses another layout version or lives in another pid namespace."""
+
+
+class NotFound(KeyError):
+    """No running program, or no object of it, has the name that ``attach()`` was given; the text names those there are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # KeyError would put quotation marks around it
+
+
+class Ambiguous(LookupError):
+    """Several running programs, or several objects of one, have the name that ``attach()`` was given."""
 
 
 class NotShared(RuntimeError):

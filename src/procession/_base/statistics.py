@@ -8,6 +8,7 @@ __all__ = [
     "BarrierStatistics",
     "ConditionStatistics",
     "ConnectionStatistics",
+    "DictStatistics",
     "EventStatistics",
     "Left",
     "LockStatistics",
@@ -92,3 +93,16 @@ class ConnectionStatistics(NamedTuple):
     max_bytes: int  # in each direction
     waiting: int  # threads asleep at either end
     peer_ended: bool  # nobody is left at the other end
+
+
+class DictStatistics(NamedTuple):
+    """A SharedDict at one instant."""
+
+    name: str
+    items: int
+    bytes: int  # that the items take in the table; large values stand beside it
+    table_bytes: int  # of the table, in which there is room for more
+    rebuilds: int  # how often it got another table: grown, shrunk or cleared of what was overwritten
+    waiting: int  # threads asleep for its lock
+    recoveries: int  # how often somebody died inside of a call
+    busy_pid: int | None  # who is inside of one call for long: it is stopped, or the machine is busy

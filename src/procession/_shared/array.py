@@ -60,7 +60,8 @@ def shared_array(
     read and write the same memory, and nobody locks it for them. It lives as long as anybody has it.
 
     `fill`: what is in it at first, anything that ``array[...] = fill`` takes; 0: zeros, as ``numpy.zeros`` has
-    them; None: whatever the memory held before, which is the fastest. `name`: a label, shown in errors.
+    them; None: whatever the memory held before, which is the fastest. `name`: a label, shown in errors, and by which
+    another program finds it (``attach``).
 
     Raises TypeError for a dtype with Python objects in it, ValueError for a shape that cannot be, DomainFull if
     it is larger than what is left of the domain, ImportError where numpy is not installed.
@@ -84,13 +85,37 @@ def shared_array(
     nbytes = math.prod(dimensions) * kind.itemsize
     # One byte at least; a size that no number of C can hold is refused as any other that is too large.
     size = nbytes if 0 < nbytes <= LARGEST else min(max(nbytes, 1), LARGEST)
-    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True, "shared_array")
+    form = "" if name is None else _form(dimensions, kind)
+    buffer = _core.Buffer(
+        domains.default or domains.current(), size, label("shared_array", name), True, "shared_array", False, form
+    )
     array = numpy.ndarray(dimensions, kind, buffer)
     if type(fill) is int and fill == 0:
         numpy.ndarray(nbytes, numpy.uint8, buffer).fill(0)
     elif fill is not None:
         array[...] = fill
     return array
+
+
+def _form(dimensions: tuple[int, ...], kind: Any) -> str:
+    """For a program that finds the array by its name: the arguments of ``found_array()``. "": it shall not be found."""
+    if kind.names and not _is_told(kind):
+        return ""  # a structure whose fields overlap, which `descr` does not tell
+    return ascii(("shared_array", dimensions, kind.descr if kind.names else kind.str))
+
+
+def _is_told(kind: Any) -> bool:
+    numpy: Any = sys.modules["numpy"]
+    try:
+        return bool(numpy.dtype(kind.descr) == kind)
+    except (TypeError, ValueError):
+        return False
+
+
+def found_array(buffer: _core.Buffer, dimensions: tuple[int, ...], kind: Any) -> Any:
+    """Return the array that another program made in this Buffer, by the form that stands there."""
+    numpy: Any = sys.modules.get("numpy") or _import_numpy()
+    return numpy.ndarray(dimensions, numpy.dtype(kind), buffer)
 
 
 def _import_numpy() -> Any:

@@ -99,10 +99,24 @@ def _over(kind: Any, buffer: Any, at: int) -> Any:
 
 def _new(kind: Any, what: str, name: str | None) -> Any:
     size = ctypes.sizeof(kind)
-    buffer = _core.Buffer(domains.current(), max(size, 1), label(what, name), True, what)
+    form = "" if name is None else _form(kind, what)
+    buffer = _core.Buffer(domains.current(), max(size, 1), label(what, name), True, what, False, form)
     obj = _over(kind, buffer, 0)
     ctypes.memset(ctypes.addressof(obj), 0, size)
     return obj
+
+
+def _form(kind: Any, what: str) -> str:
+    """For a program that finds it by its name: the arguments of ``found()``. "": a type that the other may not have."""
+    kind, lengths = _shape_of(kind)
+    is_known = issubclass(kind, ctypes._SimpleCData) and getattr(ctypes, kind.__name__, None) is kind
+    return ascii((what, kind.__name__, lengths)) if is_known and kind is not ctypes.py_object else ""
+
+
+def found(buffer: _core.Buffer, type_name: str, lengths: tuple[int, ...], lock: AnyLock | None) -> Any:
+    """Return what another program made in this Buffer, by the form that stands there; `lock`: its own, None: it has none."""
+    obj = _rebuild(getattr(ctypes, type_name), lengths, buffer, 0)
+    return obj if lock is None else synchronized(obj, lock)
 
 
 def _raw_value(what: str, name: str | None, typecode_or_type: Any, args: tuple[Any, ...]) -> Any:
@@ -171,7 +185,8 @@ def Value(
     `ctx`: where a lock that is not given comes from, by ``ctx.RLock()``.
     """
     _check(lock)
-    return _locked(_raw_value("Value", name, typecode_or_type, args), lock, ctx)
+    what = "RawValue" if lock is False and name is not None else "Value"  # as which it is found by its name
+    return _locked(_raw_value(what, name, typecode_or_type, args), lock, ctx)
 
 
 def Array(
@@ -187,7 +202,8 @@ def Array(
     `ctx`: where a lock that is not given comes from, by ``ctx.RLock()``.
     """
     _check(lock)
-    return _locked(_raw_array("Array", name, typecode_or_type, size_or_initializer), lock, ctx)
+    what = "RawArray" if lock is False and name is not None else "Array"
+    return _locked(_raw_array(what, name, typecode_or_type, size_or_initializer), lock, ctx)
 
 
 def _check(lock: Any) -> None:
@@ -217,14 +233,16 @@ def synchronized(obj: Any, lock: AnyLock | None = None, ctx: Any = None) -> Any:
     """
     if isinstance(obj, SynchronizedBase):
         raise AssertionError(f"{obj!r} is synchronized already")
-    if lock is None:
-        lock = RLock(name=_name_of(obj)) if ctx is None else ctx.RLock()
-    return _class_for(obj)(obj, lock)
-
-
-def _name_of(obj: Any) -> str | None:
     wrapper = getattr(obj, "_wrapper", None)
-    return wrapper.buffer._label if isinstance(wrapper, _Wrapper) else None
+    buffer = wrapper.buffer if isinstance(wrapper, _Wrapper) else None
+    is_own = lock is None
+    if lock is None:
+        lock = RLock(name=None if buffer is None else buffer._label) if ctx is None else ctx.RLock()
+    if is_own and isinstance(lock, _core.Shared):
+        lock._be_part()
+    if buffer is not None and not buffer._set_mate(lock):
+        buffer._be_part()  # who found it by its name would use it without its lock
+    return _class_for(obj)(obj, lock)
 
 
 # ---- how they travel ----------------------------------------------------------------------
