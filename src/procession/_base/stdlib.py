@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from multiprocessing import context as _context
 from multiprocessing import process as _process
+from multiprocessing import util as _util
 from multiprocessing.reduction import DupFd as DupFd  # a descriptor for a child being spawned
 from multiprocessing.reduction import ForkingPickler as ForkingPickler  # knows connections, sockets, tensors
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "is_child",
     "own_reducers",
     "spawning_popen",
+    "tell_arguments",
     "tell_exit_codes",
 ]
 
@@ -63,6 +65,16 @@ def tell_exit_codes(told: Callable[[int], None]) -> None:
         return code
 
     _process.BaseProcess._bootstrap = telling  # type: ignore[attr-defined]
+
+
+def tell_arguments(told: Callable[[object], None]) -> None:
+    """Call `told` in every child that ``multiprocessing`` forks, at its beginning, with the arguments of its target."""
+
+    def tell(_: object) -> None:
+        process = _process.current_process()
+        told((process._args, process._kwargs))  # type: ignore[attr-defined]
+
+    _util.register_after_fork(told, tell)
 
 
 def is_child() -> bool:

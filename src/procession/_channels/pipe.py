@@ -13,14 +13,16 @@ import multiprocessing.connection as _standard
 from typing import Any
 
 from procession import _core
+from procession._base import stdlib
 from procession._base.arguments import label
 from procession._base.statistics import ConnectionStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
-from procession._memory.handle import reduce_shared
+from procession._memory.handle import hand_over, reduce_shared
 
 __all__ = ["Connection", "Pipe"]
 
+SLOTS = 1024  # lines of the process table; who has none has a larger number
 MAX_BYTES = 1 << 20  # that wait in one direction; the standard library's pipe takes about 64 KiB, its socket pair 200
 
 
@@ -104,3 +106,12 @@ def Pipe(duplex: bool = True, *, name: str | None = None) -> tuple[Connection, C
     EOFError: nobody is left at the other end of Connection 'orders', and nothing was left there
     """
     return Connection._pair(domains.current(), label("Pipe", name), bool(duplex), MAX_BYTES)
+
+
+def _be_user(arguments: object) -> None:
+    domain = domains.default
+    if domain is not None and domain.slot < SLOTS:
+        hand_over(arguments, domain.slot)
+
+
+stdlib.tell_arguments(_be_user)

@@ -16,7 +16,7 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["handles_travel", "pickle_item", "reduce_shared"]
+__all__ = ["hand_over", "handles_travel", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
 
@@ -102,6 +102,19 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
         where = _starts.passage(popen, domain)
         shared._hold_for(where[1])
     return _rebuild, (cls, domain.uuid, offset, generation, *where), _state_of(shared)
+
+
+def hand_over(arguments: object, slot: int, depth: int = 3) -> None:
+    """A process that is forked gets its arguments without their being pickled: it is a user of the connections among them.
+
+    Those in a tuple, list or dict among the arguments count too. What it has inherited otherwise it uses when it uses it.
+    """
+    if isinstance(arguments, _core.Connection):
+        if not arguments.closed:
+            arguments._hold_for(slot)
+    elif depth > 0 and isinstance(arguments, tuple | list | dict):
+        for argument in arguments.values() if isinstance(arguments, dict) else arguments:
+            hand_over(argument, slot, depth - 1)
 
 
 def _state_of(shared: _core.Shared) -> object:
