@@ -505,18 +505,20 @@ def sends_and_stays(connection: Connection, count: int) -> None:
     stay()
 
 
-def test_replacement_brings_the_end_to_life(ends: Ends) -> None:
+@method
+def test_replacement_brings_the_end_to_life(ends: Ends, method: str) -> None:
     ours, theirs = ends
-    with child(serve, theirs) as first:
-        assert ours.recv() == "ready"
-        kill(first)
-        with pytest.raises(EOFError):
-            ours.recv()
-    with child(serve, theirs) as second:
+    for _ in range(3):
+        worker = procession.Process(target=serve, args=(theirs,), start_method=method)
+        worker.start()
         assert ours.recv() == "ready"
         ours.send("for whoever comes")
-        kill(second)
-    assert theirs.recv() == "for whoever comes"
+        kill(worker)
+        with pytest.raises(EOFError):
+            ours.recv()
+        with pytest.raises(BrokenPipeError):
+            ours.send("for nobody")
+    assert [theirs.recv() for _ in range(3)] == ["for whoever comes"] * 3
 
 
 def test_inherited_end_that_is_used_is_one(ends: Ends) -> None:
