@@ -15,7 +15,70 @@ is_small(uint64_t bytes, uint64_t flags)
     return bytes <= PN_BUFFER_SMALL && (flags & PN_BUFFER_SHARED);
 }
 
-/* Its last step: from here on it is found, and kept. */
+static pn_status
+new_locked(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
+           uint32_t *generation)
+{
+    pn_status status = pn_object_new_locked(domain, PN_OBJECT_BUFFER, "", offset, generation);
+    if (status != PN_OK) {
+        return status;
+    }
+    pn_buffer_cell *cell = pn_buffer_at(domain, *offset);
+    atomic_store(&cell->length, bytes);
+    atomic_store(&cell->flags, flags);
+    if (is_small(bytes, flags)) {
+        return PN_OK;
+    }
+    uint64_t block;
+    status = pn_heap_alloc_locked(domain, bytes, PN_BLOCK_PAYLOAD, *offset, &block);
+    if (status == PN_OK) {
+        /* Before it the block is ours, after it the cell's, whatever the owner says. */
+        atomic_store(&cell->block, block); /* COMMIT */
+        atomic_store(&pn_block_at(domain, block)->owner, 0);
+    }
+    return status;
+}
+
+pn_status
+pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
+              uint32_t *generation)
+{
+    pn_status status;
+    for (int turn = 0; turn < 2; turn++) {
+        status = pn_domain_enter(domain);
+        if (status != PN_OK) {
+            return status;
+        }
+        *offset = 0;
+        status = new_locked(domain, bytes, flags, offset, generation);
+        pn_domain_leave(domain);
+        if (status == PN_OK) {
+            return status;
+        }
+        if (*offset != 0) {
+            pn_object_drop(domain, *offset);
+        }
+        if (status != PN_NO_MEMORY) {
+            return status;
+        }
+        pn_sweep_sometimes(domain); /* the dead may have some */
+    }
+    return status;
+}
+
+void
+pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *form, uint64_t text)
+{
+    pn_buffer_cell *cell = pn_buffer_at(domain, offset);
+    uint64_t length = atomic_load(&cell->length) - text;
+    memcpy(pn_buffer_bytes(domain, offset) + length, form, text);
+    atomic_store(&cell->length, length);
+    atomic_store(&cell->form, text);
+}
+
+/* ---- names -------------------------------------------------------------------------- */
+
+/* From here on it is found, and kept. Under header.lock. */
 static void
 give_name(pn_domain *domain, uint64_t offset)
 {
@@ -45,91 +108,26 @@ find_locked(pn_domain *domain, const char *name)
     return 0;
 }
 
-static pn_status
-new_locked(pn_domain *domain, uint64_t bytes, uint64_t flags, const char *name, uint64_t *offset,
-           uint32_t *generation)
+pn_status
+pn_buffer_publish(pn_domain *domain, uint64_t offset)
 {
-    if ((flags & PN_BUFFER_NAMED) && find_locked(domain, name) != 0) {
-        return PN_EXISTS;
-    }
-    pn_status status = pn_object_new_locked(domain, PN_OBJECT_BUFFER, name, offset, generation);
-    if (status != PN_OK) {
-        return status;
-    }
-    pn_buffer_cell *cell = pn_buffer_at(domain, *offset);
-    atomic_store(&cell->length, bytes);
-    atomic_store(&cell->flags, flags & ~(uint64_t)PN_BUFFER_NAMED);
-    if (!is_small(bytes, flags)) {
-        uint64_t block;
-        status = pn_heap_alloc_locked(domain, bytes, PN_BLOCK_PAYLOAD, *offset, &block);
-        if (status != PN_OK) {
-            return status;
-        }
-        /* Before it the block is ours, after it the cell's, whatever the owner says. */
-        atomic_store(&cell->block, block); /* COMMIT */
-        atomic_store(&pn_block_at(domain, block)->owner, 0);
-    }
-    if (flags & PN_BUFFER_NAMED) {
-        give_name(domain, *offset);
-    }
-    return PN_OK;
-}
-
-static pn_status
-new_buffer(pn_domain *domain, uint64_t bytes, uint64_t flags, const char *name, uint64_t *offset,
-           uint32_t *generation)
-{
-    pn_status status;
     for (int turn = 0; turn < 2; turn++) {
-        status = pn_domain_enter(domain);
+        pn_status status = pn_domain_enter(domain);
         if (status != PN_OK) {
             return status;
         }
-        *offset = 0;
-        status = new_locked(domain, bytes, flags, name, offset, generation);
+        bool is_free = find_locked(domain, pn_buffer_at(domain, offset)->object.name) == 0;
+        if (is_free) {
+            give_name(domain, offset);
+        }
         pn_domain_leave(domain);
-        if (status == PN_OK) {
-            return status;
+        if (is_free) {
+            return PN_OK;
         }
-        if (*offset != 0) {
-            pn_object_drop(domain, *offset);
-        }
-        if (status == PN_NO_MEMORY) {
-            pn_sweep_sometimes(domain); /* the dead may have some */
-        } else if (status == PN_EXISTS) {
-            pn_sweep(domain); /* it may be a dead one's */
-        } else {
-            return status;
-        }
+        pn_sweep(domain); /* it may be a dead one's */
     }
-    return status;
+    return PN_EXISTS;
 }
-
-pn_status
-pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
-              uint32_t *generation)
-{
-    return new_buffer(domain, bytes, flags & ~(uint64_t)PN_BUFFER_NAMED, "", offset, generation);
-}
-
-pn_status
-pn_buffer_new_named(pn_domain *domain, uint64_t bytes, uint64_t flags, const char *name,
-                    uint64_t *offset, uint32_t *generation)
-{
-    return new_buffer(domain, bytes, flags | PN_BUFFER_NAMED, name, offset, generation);
-}
-
-void
-pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *form, uint64_t text)
-{
-    pn_buffer_cell *cell = pn_buffer_at(domain, offset);
-    uint64_t length = atomic_load(&cell->length) - text;
-    memcpy(pn_buffer_bytes(domain, offset) + length, form, text);
-    atomic_store(&cell->length, length);
-    atomic_store(&cell->form, text);
-}
-
-/* ---- names -------------------------------------------------------------------------- */
 
 pn_status
 pn_buffer_find(pn_domain *domain, const char *name, uint64_t *offset, uint32_t *generation)

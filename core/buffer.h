@@ -10,7 +10,7 @@
  *
  * A named one is found by its name in the whole domain. Its name keeps it, whoever closes it, until
  * pn_buffer_unlink, or until the process that made it is dead and did not end cleanly: then it goes
- * with its last holder. The last step of making one is the flag PN_BUFFER_NAMED.
+ * with its last holder. The flag PN_BUFFER_NAMED is the store that makes it findable.
  */
 #ifndef PN_BUFFER_H
 #define PN_BUFFER_H
@@ -42,12 +42,11 @@ _Static_assert(sizeof(pn_buffer_cell) <= PN_BUFFER_INSIDE, "the bytes stand behi
 /* Make one of `bytes` bytes, whatever stands in them; this process holds it. */
 pn_status pn_buffer_new(pn_domain *domain, uint64_t bytes, uint64_t flags, uint64_t *offset,
                         uint32_t *generation);
-/* The same, named, unless there is one of that name: PN_EXISTS. The name is shorter than PN_NAME. */
-pn_status pn_buffer_new_named(pn_domain *domain, uint64_t bytes, uint64_t flags, const char *name,
-                              uint64_t *offset, uint32_t *generation);
 /* Make its last `text` bytes the form: what stands in the others, in its maker's words, for who finds it by its name;
  * they do not count for its length any more. Called before anybody else can know of it. */
 void pn_buffer_describe(pn_domain *domain, uint64_t offset, const char *form, uint64_t text);
+/* From here on one that this process holds is found by its object's name, and kept: PN_EXISTS if another one is. */
+pn_status pn_buffer_publish(pn_domain *domain, uint64_t offset);
 /* Hold the one of that name: PN_NOTHING if there is none. */
 pn_status pn_buffer_find(pn_domain *domain, const char *name, uint64_t *offset,
                          uint32_t *generation);

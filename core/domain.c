@@ -14,6 +14,7 @@
 
 #include "budget.h"
 #include "heap.h"
+#include "listen.h"
 #include "object.h"
 #include "slots.h"
 #include "sweep.h"
@@ -70,6 +71,9 @@ after_fork_in_child(void)
         domain->child_slot = PN_SLOTS;
         domain->slot = PN_SLOTS;
         atomic_store(&domain->took_leases, 0);
+        for (size_t i = 0; i < domain->held_capacity; i++) {
+            domain->held[i].is_handed = false;
+        }
         if (index != PN_SLOTS) {
             pn_slot_claim(domain, index, generation);
         }
@@ -151,7 +155,8 @@ map(int fd, uint64_t size)
     pthread_mutex_init(&domain->mutex, NULL);
     domain->slots = (pn_slot *)(base + PN_PAGE);
     domain->waits = (pn_wait *)(domain->slots + PN_SLOTS);
-    domain->blocks = (pn_block *)(domain->waits + PN_WAITS);
+    domain->listeners = (pn_listener *)(domain->waits + PN_WAITS);
+    domain->blocks = (pn_block *)(domain->listeners + PN_LISTENERS);
     return domain;
 }
 

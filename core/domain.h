@@ -3,6 +3,7 @@
  *   0       header          this struct
  *   4 KiB   slots           PN_SLOTS lines of the process table   (slots.h)
  *   +       waits           PN_WAITS lines: which thread sleeps on what
+ *   +       listeners       PN_LISTENERS lines: who wants to hear of what (listen.h)
  *   +       block table     one entry per heap page               (heap.h)
  *   +       heap            blocks of whole pages
  *
@@ -66,11 +67,13 @@ _Static_assert(sizeof(pn_header) <= PN_PAGE, "the header is one page");
 
 struct pn_slot;
 struct pn_wait;
+struct pn_listener;
 struct pn_block;
 
 typedef struct pn_held {
     uint64_t offset;
     uint32_t count;
+    bool is_handed; /* to children that this process forks, for their use (pipe.h) */
 } pn_held;
 
 /* This process's view of a domain. Private memory. */
@@ -79,6 +82,7 @@ typedef struct pn_domain {
     pn_header *header;
     struct pn_slot *slots;
     struct pn_wait *waits;
+    struct pn_listener *listeners;
     struct pn_block *blocks;
     size_t size;
     int fd;
@@ -93,6 +97,7 @@ typedef struct pn_domain {
     bool visitor;                          /* it is another program's, and so are our children */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins;                         /* children.c still needs the mapping; under its mutex */
+    pn_word bells;                         /* how many doorbells of this process are here: bell.h */
     struct pn_domain *next;
 } pn_domain;
 

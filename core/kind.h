@@ -31,10 +31,18 @@ typedef struct {
     /* Visit its records that may name objects. Under header.lock. False: the visitor ended it, or it cannot be looked at
      * just now. NULL: it has no records. */
     bool (*walk)(pn_domain *domain, uint64_t offset, pn_kind_visit visit, void *context);
+    /* Of what can be waited for by wait() and doorbells (listen.h): the PN_FOR_* that it knows; is one of them the
+     * case (with PN_FOR_CALLER: for the calling thread), answered without any lock; NULL: it cannot be waited for. Whoever makes it the case calls
+     * pn_notify after the commit. */
+    uint32_t wants;
+    bool (*is_ready)(pn_domain *domain, uint64_t offset, uint32_t want);
+    /* At the end of a slice of such a wait: look whether what is missing is in the hands of the dead. NULL: nothing. */
+    void (*mend)(pn_domain *domain, uint64_t offset);
     /* This process is about to drop its last reference to it. Under domain.mutex. NULL: nothing. */
     void (*given_up)(pn_domain *domain, uint64_t offset);
-    /* A record that names it is about to be taken by this process, which holds it already. NULL: nothing. */
-    void (*arrives)(pn_domain *domain, uint64_t offset);
+    /* The process of that line is given it for its use, and has it already: it is about to take a record that names it, or
+     * to be forked. NULL: nothing. */
+    void (*arrives)(pn_domain *domain, uint64_t offset, uint32_t slot);
 } pn_kind;
 
 /* Of a value of pn_object_type; any other number is that of a free cell. */

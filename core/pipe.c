@@ -68,6 +68,9 @@ wake_peers(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
     if (cell->ring[1 - number] != 0) {
         wake_leader(&((pn_ring_cell *)pn_at(domain, cell->ring[1 - number]))->not_full);
     }
+    if (atomic_load(&cell->gone[1 - number]) == 0) {
+        pn_notify(domain, cell->end[1 - number], PN_FOR_GET | PN_FOR_PUT);
+    }
 }
 
 /* ---- users -------------------------------------------------------------------------- */
@@ -89,12 +92,6 @@ pn_end_add_user(pn_domain *domain, uint64_t offset, uint32_t slot)
     atomic_store(&cell->used[end->number], 1);
     atomic_fetch_or(&cell->users[end->number][slot / 64], UINT64_C(1) << slot % 64);
     atomic_fetch_add(&cell->moves, 1);
-}
-
-void
-pn_end_arrives(pn_domain *domain, uint64_t offset)
-{
-    pn_end_add_user(domain, offset, domain->slot);
 }
 
 /* Clear a bit; was it set? */
@@ -303,18 +300,35 @@ is_any_dead(pn_domain *domain, const pn_word64 *set)
     return false;
 }
 
-/* A slice has passed: those at the other end may be dead, and nobody here to notice it. */
+/* Those at the other end of that one may be dead, and nobody here to notice it. */
+void
+pn_end_mend(pn_domain *domain, uint64_t offset)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    pn_pipe_cell *cell = pipe_of(domain, end);
+    uint32_t peer = 1 - end->number;
+    pn_object *object = pn_at(domain, cell->end[peer]);
+    bool is_used = atomic_load(&cell->used[peer]) != 0;
+    if (atomic_load(&cell->gone[peer]) == 0 &&
+        is_any_dead(domain, is_used ? cell->users[peer] : object->holders)) {
+        pn_sweep(domain);
+    }
+}
+
+bool
+pn_end_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    (void)want;
+    return is_over(domain, pipe_of(domain, end), 1 - end->number);
+}
+
+/* A slice has passed in vain. */
 static void
 look_for_dead(void *context)
 {
     pn_pipe_end *end = context;
-    uint32_t peer = 1 - end->number;
-    pn_object *object = pn_at(end->domain, end->cell->end[peer]);
-    bool is_used = atomic_load(&end->cell->used[peer]) != 0;
-    if (atomic_load(&end->cell->gone[peer]) == 0 &&
-        is_any_dead(end->domain, is_used ? end->cell->users[peer] : object->holders)) {
-        pn_sweep(end->domain);
-    }
+    pn_end_mend(end->domain, end->offset);
 }
 
 static pn_ring_peer

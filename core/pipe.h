@@ -92,8 +92,11 @@ void pn_end_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named);
 /* The last reference of this process is about to go. Under domain.mutex. */
 void pn_end_given_up(pn_domain *domain, uint64_t offset);
 
-/* An item that names it is about to be taken by this process, which holds it already. */
-void pn_end_arrives(pn_domain *domain, uint64_t offset);
+/* Of an end: is the other one over? Messages are the rings' to tell. */
+bool pn_end_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
+void pn_end_mend(pn_domain *domain, uint64_t offset);
+
+/* For a process without a line (PN_SLOTS) nothing: that it holds the end is counted. */
 void pn_end_add_user(pn_domain *domain, uint64_t offset, uint32_t slot);
 
 static inline void

@@ -223,6 +223,9 @@ pn_ring_try_put(pn_ring *ring, const pn_batch *batch)
         }
         status = pn_ring_put_locked(ring, batch, may_shrink);
         pn_lock_release(&ring->cell->tail_lock);
+        if (status == PN_OK) {
+            pn_notify(ring->domain, ring->offset, PN_FOR_GET);
+        }
         if (status == PN_NEED_SEGMENT) {
             status = pn_ring_grow_or_stay(ring, batch, &may_shrink);
         }
@@ -266,7 +269,7 @@ pn_ring_answer_for(pn_domain *domain, const pn_record *record)
         pn_object_retain(domain, handles->offset[i]);
         const pn_kind *kind = pn_kind_of(pn_at(domain, handles->offset[i]));
         if (kind->arrives != NULL) {
-            kind->arrives(domain, handles->offset[i]);
+            kind->arrives(domain, handles->offset[i], domain->slot);
         }
     }
 }
@@ -393,6 +396,9 @@ pn_ring_get_and_unlock(pn_ring *ring, pn_sink *sink)
         uint64_t freed = 0;
         pn_status status = get_locked(ring, sink, &freed);
         pn_lock_release(&ring->cell->head_lock);
+        if (status == PN_OK) {
+            pn_notify(ring->domain, ring->offset, PN_FOR_PUT);
+        }
         if (freed != 0) {
             pn_heap_free(ring->domain, freed);
         } else if (status == PN_NEED_LEASES) {

@@ -244,6 +244,10 @@ pn_record_weight(const pn_record *record)
 void pn_record_count_puts(pn_domain *domain, const pn_record *record);
 void pn_record_count_takes(pn_domain *domain, const pn_record *record);
 
+/* For pn_kind. An item is there, or the end of the queue; there is room for one more. PN_FOR_JOIN is no state that could be
+ * looked at from outside the lock: false. */
+bool pn_ring_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
+
 /* --- for collect.c and sweep.c, under the domain's lock ----------------- */
 
 /* Called for each record; true ends the walk. */

@@ -76,6 +76,25 @@ pn_ring_within_limits(pn_ring_cell *cell, const pn_batch *batch)
     return pn_ring_fits(cell, batch, count, bytes);
 }
 
+bool
+pn_ring_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    pn_ring_cell *cell = pn_at(domain, offset);
+    if (atomic_load_explicit(&cell->shut, memory_order_acquire) != 0) {
+        return (want & (PN_FOR_GET | PN_FOR_PUT)) != 0; /* get() and put() will say so */
+    }
+    uint64_t count, bytes;
+    outstanding(cell, &count, &bytes);
+    if ((want & PN_FOR_GET) &&
+        (count != 0 ||
+         (atomic_load_explicit(&cell->leases.orphans, memory_order_acquire) != 0 &&
+          atomic_load_explicit(&cell->leases.orphaned.count, memory_order_relaxed) != 0))) {
+        return true;
+    }
+    return (want & PN_FOR_PUT) && (cell->max_items == 0 || count < cell->max_items) &&
+           (cell->max_bytes == 0 || count == 0 || bytes < cell->max_bytes);
+}
+
 /* ---- making, looking, freeing ----------------------------------------------- */
 
 pn_status

@@ -54,6 +54,8 @@ typedef enum {
     PN_WAIT_EVENT,
     PN_WAIT_CONDITION,
     PN_WAIT_BARRIER,
+    PN_WAIT_SEMAPHORE,
+    PN_WAIT_MANY, /* one of several; a line for each of them, with the same owner */
 } pn_wait_kind;
 
 /* Who sleeps on what; written on the way to sleep only. */

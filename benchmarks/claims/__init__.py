@@ -1,6 +1,19 @@
 """The claims, in the order in which they run."""
 
-from benchmarks.claims import arrays, batches, crowd, ints, joinable, loaned, locks, pingpong, starting, tuples, values
+from benchmarks.claims import (
+    arrays,
+    batches,
+    crowd,
+    events,
+    ints,
+    joinable,
+    loaned,
+    locks,
+    pingpong,
+    starting,
+    tuples,
+    values,
+)
 from benchmarks.runner import Claim
 
 ALL: list[Claim] = [
@@ -13,6 +26,7 @@ ALL: list[Claim] = [
     loaned.CLAIM,
     locks.CLAIM,
     values.CLAIM,
+    events.CLAIM,
     joinable.CLAIM,
     starting.CLAIM,
 ]

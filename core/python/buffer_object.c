@@ -161,7 +161,7 @@ buffer_dealloc(BufferObject *self)
 typedef struct {
     const char *name, *what, *form;
     Py_ssize_t length, form_length;
-    int shared, named;
+    int shared;
 } wish;
 
 static int
@@ -173,15 +173,8 @@ make(SharedObject *self, DomainObject *domain, const wish *wish)
     uint32_t generation;
     pn_status status;
     Py_BEGIN_ALLOW_THREADS /* new pages are cleared: 1 GiB takes a third of a second */
-    status = wish->named
-                 ? pn_buffer_new_named(domain->domain, length, flags, name, &offset, &generation)
-                 : pn_buffer_new(domain->domain, length, flags, &offset, &generation);
+    status = pn_buffer_new(domain->domain, length, flags, &offset, &generation);
     Py_END_ALLOW_THREADS
-    if (status == PN_EXISTS) {
-        PyErr_Format(PyExc_FileExistsError, "there is a %s named '%s' in this program already",
-                     wish->what, name);
-        return -1;
-    }
     if (status != PN_OK) {
         pn_raise(status, domain->domain, wish->what, name);
         return -1;
@@ -197,11 +190,11 @@ make(SharedObject *self, DomainObject *domain, const wish *wish)
 static int
 buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"domain", "nbytes", "name", "shared", "what", "named", "form", NULL};
+    static char *names[] = {"domain", "nbytes", "name", "shared", "what", "form", NULL};
     PyObject *domain_object;
     wish wish = {.name = "", .what = "Buffer", .form = ""};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|spsps#", names, &domain_object, &wish.length,
-                                     &wish.name, &wish.shared, &wish.what, &wish.named, &wish.form,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|spss#", names, &domain_object, &wish.length,
+                                     &wish.name, &wish.shared, &wish.what, &wish.form,
                                      &wish.form_length)) {
         return -1;
     }
@@ -217,18 +210,36 @@ buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
         PyErr_Format(PyExc_ValueError, "nbytes must be 0 or more, not %zd", wish.length);
         return -1;
     }
-    if (wish.named && (wish.name[0] == 0 || strlen(wish.name) >= PN_NAME)) {
-        PyErr_Format(PyExc_ValueError, "the name of a %s must have 1 to %d bytes, not %zu",
-                     wish.what, PN_NAME - 1, strlen(wish.name));
-        return -1;
-    }
     return make(self, domain, &wish);
 }
 
 /* ---- names ----------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(find_doc, "_find($type, domain, name, /)\n--\n\nHold the one that was made with that "
-                       "name and named=True; None: there is none.");
+PyDoc_STRVAR(publish_doc, "_publish($self)\n--\n\n_find() finds it by its name, which keeps it. "
+                          "FileExistsError if it finds another one.");
+
+static PyObject *
+buffer_publish(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    pn_status status = pn_buffer_publish(self->domain, self->offset);
+    const char *name = pn_shared_cell(self)->name;
+    if (status == PN_EXISTS) {
+        PyErr_Format(PyExc_FileExistsError, "there is one named '%s' in this program already",
+                     name);
+        return NULL;
+    }
+    if (status != PN_OK) {
+        return pn_raise(status, self->domain, "Buffer", name);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(find_doc,
+             "_find($type, domain, name, /)\n--\n\nHold the one that was published under that "
+             "name; None: there is none.");
 
 static PyObject *
 buffer_find(PyTypeObject *type, PyObject *args)
@@ -281,6 +292,21 @@ buffer_unlink(PyTypeObject *type, PyObject *args)
         return pn_raise(status, domain, "Buffer", "?");
     }
     return PyBool_FromLong(status == PN_OK);
+}
+
+PyDoc_STRVAR(clear_doc, "_clear($self)\n--\n\nAll its bytes become 0.");
+
+static PyObject *
+buffer_clear(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    memset(pn_buffer_bytes(self->domain, self->offset), 0,
+           pn_buffer_length(self->domain, self->offset));
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(seal_doc, "_seal($self)\n--\n\nNobody is given a writable view any more.");
@@ -347,6 +373,8 @@ get_readonly(SharedObject *self, void *Py_UNUSED(closure))
 static PyMethodDef methods[] = {
     {"_find", (PyCFunction)buffer_find, METH_VARARGS | METH_CLASS, find_doc},
     {"_unlink", (PyCFunction)buffer_unlink, METH_VARARGS | METH_CLASS, unlink_doc},
+    {"_publish", (PyCFunction)buffer_publish, METH_NOARGS, publish_doc},
+    {"_clear", (PyCFunction)buffer_clear, METH_NOARGS, clear_doc},
     {"_seal", (PyCFunction)buffer_seal, METH_NOARGS, seal_doc},
     {NULL},
 };
@@ -365,9 +393,9 @@ static PyType_Slot slots[] = {
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_bf_getbuffer, buffer_get},
-    {Py_tp_doc, "Buffer(domain, nbytes, name=\"\", shared=False, what=\"Buffer\", named=False, "
-                "form=\"\")\n--\n\n"
-                "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
+    {Py_tp_doc,
+     "Buffer(domain, nbytes, name=\"\", shared=False, what=\"Buffer\", form=\"\")\n--\n\n"
+     "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
     {0, NULL},
 };
 

@@ -88,6 +88,10 @@ static PyMethodDef functions[] = {
      "settle_threads($module, domain, slot, generation, /)\n--\n\n"
      "Fork and forget a child of that line: libraries that know of fork end their threads. How "
      "many threads there are now."},
+    {"wait_any", pn_py_wait_any, METH_VARARGS,
+     "wait_any($module, items, timeout=None, /)\n--\n\n"
+     "Sleep until one of the (shared object, what for) pairs is ready; the indices of all that are "
+     "then, none after `timeout` seconds. What for: 1 to get, 2 to put, 4 to join."},
     {"thread_count", pn_py_thread_count, METH_NOARGS,
      "thread_count($module)\n--\n\nHow many threads this process has; -1: /proc does not tell."},
     {"dispositions", pn_py_dispositions, METH_NOARGS,

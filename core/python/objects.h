@@ -49,6 +49,8 @@ typedef struct {
     TYPE(guarded, none, FREE)                                                                      \
     TYPE(guarded_attribute, none, FREE)                                                            \
     TYPE(dict, shared, DICT)                                                                       \
+    TYPE(semaphore, shared, SEMAPHORE)                                                             \
+    TYPE(bell, none, FREE)                                                                         \
     TYPE(connection, shared, END)
 
 #define PN_TYPE_MEMBER(name, base, kind) PyTypeObject *name##_type;
@@ -208,6 +210,14 @@ PyObject *pn_py_dispositions(PyObject *module, PyObject *none);
 /* Raise what `status` means; `what` and `name` say to whom. Returns NULL. */
 PyObject *pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name);
 PyObject *pn_raise_named(const char *module, const char *exception, const char *format, ...);
+
+/* --- lock_object.c --- */
+/* The arguments of acquire(block=True, timeout=None); -1 with an exception. */
+int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
+                     int64_t *deadline);
+
+/* --- wait_object.c --- */
+PyObject *pn_py_wait_any(PyObject *module, PyObject *args);
 
 /* --- blocking.c --- */
 /* A deadline from a timeout argument (None: for ever); -1 with an exception. Negative

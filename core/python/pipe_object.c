@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "../bell.h"
 #include "../pipe.h"
 
 #define STACK_BUFFER 1024
@@ -363,6 +364,7 @@ static int
 receive(ConnectionObject *self, pn_sink *sink)
 {
     pn_status status = pn_end_try_receive(&self->end, sink);
+    pn_bell_settle(self->shared.domain, self->end.in.offset); /* it may be empty now */
     if (status == PN_BUSY || status == PN_EMPTY) {
         pn_before_sleep();
         do {
@@ -370,6 +372,7 @@ receive(ConnectionObject *self, pn_sink *sink)
             status = pn_end_receive(&self->end, sink, PN_FOREVER);
             Py_END_ALLOW_THREADS
         } while (goes_on(self, status));
+        pn_bell_settle(self->shared.domain, self->end.in.offset);
     }
     if (status == PN_OK) {
         return 0;
@@ -607,6 +610,18 @@ connection_hold_for(ConnectionObject *self, PyObject *argument)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+connection_hand_at_fork(ConnectionObject *self, PyObject *argument)
+{
+    int is_handed = PyObject_IsTrue(argument);
+    if (is_handed < 0 || !keep(self)) {
+        return NULL;
+    }
+    pn_object_hand_at_fork(self->shared.domain, self->shared.offset, is_handed);
+    leave(self);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(look_doc, "_look($self)\n--\n\n(messages and bytes to be received, sent and not yet "
                        "received, waiting, is the other end over)");
 
@@ -657,6 +672,27 @@ get_parts(ConnectionObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+handle_of(const pn_ring *ring)
+{
+    if (ring->cell == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(KI)", (unsigned long long)ring->offset,
+                         atomic_load(&ring->cell->object.generation));
+}
+
+static PyObject *
+get_rings(ConnectionObject *self, void *Py_UNUSED(closure))
+{
+    if (self->closed) {
+        return raise_closed();
+    }
+    return pn_shared_made(&self->shared)
+               ? Py_BuildValue("(NN)", handle_of(&self->end.in), handle_of(&self->end.out))
+               : NULL;
+}
+
+static PyObject *
 get_name(ConnectionObject *self, void *Py_UNUSED(closure))
 {
     return PyUnicode_DecodeUTF8(self->name, (Py_ssize_t)strnlen(self->name, PN_NAME), "replace");
@@ -695,6 +731,9 @@ static PyMethodDef methods[] = {
     {"_open", (PyCFunction)connection_open, METH_NOARGS, NULL},
     {"_hold_for", (PyCFunction)connection_hold_for, METH_O,
      "_hold_for($self, slot, /)\n--\n\nGive it to a process that is about to start."},
+    {"_hand_at_fork", (PyCFunction)connection_hand_at_fork, METH_O,
+     "_hand_at_fork($self, is_handed, /)\n--\n\n"
+     "Until it is taken back: children that are forked get it for their use."},
     {"_look", (PyCFunction)connection_look, METH_NOARGS, look_doc},
     {NULL},
 };
@@ -704,6 +743,8 @@ static PyGetSetDef getset[] = {
     {"readable", (getter)get_readable, NULL, "True if the connection is readable", NULL},
     {"writable", (getter)get_writable, NULL, "True if the connection is writable", NULL},
     {"_label", (getter)get_name, NULL, "the name of the pipe", NULL},
+    {"_rings", (getter)get_rings, NULL,
+     "handles of the rings that are read, written here; None: there is none", NULL},
     {"_parts", (getter)get_parts, NULL, "offsets of all objects that it consists of", NULL},
     {NULL},
 };

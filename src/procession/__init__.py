@@ -40,12 +40,17 @@ _HOMES = {
         "Queue",
         "SimpleQueue",
     ),
+    "procession._channels.wait": ("wait",),
     "procession._process.attach": ("attach",),
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
     "procession._process.programs": ("publish",),
     "procession._shared.array": ("shared_array",),
     "procession._shared.atomic": ("Atomic",),
+    "procession._shared.broadcast": (
+        "Broadcast",
+        "broadcast",
+    ),
     "procession._shared.mapping": ("SharedDict",),
     "procession._shared.value": (
         "Array",
@@ -55,11 +60,17 @@ _HOMES = {
     ),
     "procession._sync.barrier": ("Barrier",),
     "procession._sync.condition": ("Condition",),
+    "procession._sync.doorbell": ("Doorbell",),
     "procession._sync.event": ("Event",),
+    "procession._sync.filelock": ("FileLock",),
     "procession._sync.locks": (
         "Lock",
         "Mutex",
         "RLock",
+    ),
+    "procession._sync.semaphore": (
+        "BoundedSemaphore",
+        "Semaphore",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

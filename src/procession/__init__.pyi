@@ -19,12 +19,15 @@ from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.pipe import Pipe as Pipe
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
+from procession._channels.wait import wait as wait
 from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
 from procession._process.process import Process as Process
 from procession._process.programs import publish as publish
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
+from procession._shared.broadcast import Broadcast as Broadcast
+from procession._shared.broadcast import broadcast as broadcast
 from procession._shared.mapping import SharedDict as SharedDict
 from procession._shared.value import Array as Array
 from procession._shared.value import RawArray as RawArray
@@ -32,10 +35,14 @@ from procession._shared.value import RawValue as RawValue
 from procession._shared.value import Value as Value
 from procession._sync.barrier import Barrier as Barrier
 from procession._sync.condition import Condition as Condition
+from procession._sync.doorbell import Doorbell as Doorbell
 from procession._sync.event import Event as Event
+from procession._sync.filelock import FileLock as FileLock
 from procession._sync.locks import Lock as Lock
 from procession._sync.locks import Mutex as Mutex
 from procession._sync.locks import RLock as RLock
+from procession._sync.semaphore import BoundedSemaphore as BoundedSemaphore
+from procession._sync.semaphore import Semaphore as Semaphore
 
 __version__: str
 
@@ -44,9 +51,13 @@ __all__ = [
     "Array",
     "Atomic",
     "Barrier",
+    "BoundedSemaphore",
+    "Broadcast",
     "Condition",
     "DomainFull",
+    "Doorbell",
     "Event",
+    "FileLock",
     "ForkWarning",
     "JoinableQueue",
     "LayoutMismatch",
@@ -67,14 +78,17 @@ __all__ = [
     "RawValue",
     "RemoteError",
     "RemoteTraceback",
+    "Semaphore",
     "SharedDict",
     "ShutDown",
     "SimpleQueue",
     "StaleHandle",
     "Value",
     "attach",
+    "broadcast",
     "doctor",
     "errors",
     "publish",
     "shared_array",
+    "wait",
 ]

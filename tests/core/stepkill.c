@@ -148,9 +148,10 @@ run_jobs(job *jobs, int count, int side_by_side, tally *sum)
 int
 main(int argc, char **argv)
 {
-    static const scenario *const lists[] = {
-        ring_scenarios, segment_scenarios, shut_scenarios,  object_scenarios, buffer_scenarios,
-        lock_scenarios, heap_scenarios,    sweep_scenarios, lease_scenarios,  broken_scenarios};
+    static const scenario *const lists[] = {ring_scenarios,   segment_scenarios, shut_scenarios,
+                                            object_scenarios, buffer_scenarios,  lock_scenarios,
+                                            heap_scenarios,   sweep_scenarios,   lease_scenarios,
+                                            broken_scenarios, name_scenarios};
     static job jobs[128];
     (void)argc;
     char **wanted = argv + 1;

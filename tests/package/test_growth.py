@@ -94,7 +94,8 @@ def enter_guarded(bench: Bench) -> None:
 
 
 def unlink(bench: Bench) -> None:
-    buffer = _core.Buffer(bench.domain, 8, "another", shared=True, named=True)
+    buffer = _core.Buffer(bench.domain, 8, "another", shared=True)
+    buffer._publish()
     assert _core.Buffer._unlink(bench.domain, *buffer._handle)
 
 
@@ -118,11 +119,14 @@ class Bench:
         self.condition = Condition(self.domain, "condition")
         self.condition._lock = self.rlock
         self.barrier = _core.Barrier(self.domain, 1, "barrier")
+        self.semaphore = _core.Semaphore(self.domain, "semaphore", 2)
+        self.bounded = _core.Semaphore(self.domain, "bounded", 0, bounded=True)
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
         self.dict: Any = _core.Dict(self.domain, "dict")
         self.dict["one"] = 1
         self.shared = array_over(self.buffer)
-        self.named = _core.Buffer(self.domain, 8, "named", shared=True, named=True)
+        self.named = _core.Buffer(self.domain, 8, "named", shared=True)
+        self.named._publish()
         self.atomic = _core.Atomic(self.domain, "atomic", 1)
         self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
@@ -275,6 +279,12 @@ class Bench:
         other = _core.Domain.attach(os.dup(self.domain.fd), visitor=True)
         assert other.visitor  # and its line goes with it
 
+    def bell(self, *steps: str, edge: bool = False) -> None:
+        bell = _core.Bell(((self.ring, 1), (self.lock, 1)), edge)
+        bell.arm(True)
+        for step in steps:
+            getattr(bell, step)()
+
     def hold(self, shared: _core.Shared) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
         shared._hold_for(index)
@@ -346,6 +356,30 @@ def use_barrier(bench: Bench) -> None:
 def time_out_at_barrier(bench: Bench) -> None:
     with contextlib.suppress(threading.BrokenBarrierError):
         _core.Barrier(bench.domain, 2)._wait(0, None)
+
+
+def semaphore_calls() -> dict[str, Callable[[Bench], object]]:
+    def take_and_give(bench: Bench) -> None:
+        assert bench.semaphore.acquire(timeout=1)
+        bench.semaphore.release()
+
+    def enter_and_exit(bench: Bench) -> None:
+        with bench.semaphore:
+            bench.semaphore._look()
+
+    return {
+        "Semaphore.__init__": lambda bench: _core.Semaphore(bench.domain, "another", 3, True, True),
+        "Semaphore.__init__ wrong": lambda bench: _core.Semaphore(bench.domain, "another", -1),
+        "Semaphore.acquire": take_and_give,
+        "Semaphore.acquire wrong": lambda bench: bench.semaphore.acquire(True, "soon"),
+        "Semaphore.acquire in vain": lambda bench: bench.bounded.acquire(timeout=0),
+        "Semaphore.release": take_and_give,
+        "Semaphore.release too often": lambda bench: bench.bounded.release(),
+        "Semaphore.__enter__": enter_and_exit,
+        "Semaphore.__exit__": enter_and_exit,
+        "Semaphore.get_value": lambda bench: bench.semaphore.get_value(),
+        "Semaphore._look": lambda bench: bench.semaphore._look(),
+    }
 
 
 def attribute(name: str) -> Callable[[Bench], object]:
@@ -489,9 +523,9 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
-    "Buffer.__init__ named": unlink,
-    "Buffer.__init__ named twice": lambda bench: _core.Buffer(bench.domain, 8, "named", named=True),
-    "Buffer.__init__ named too long": lambda bench: _core.Buffer(bench.domain, 8, "n" * 48, named=True),
+    "Buffer._publish": unlink,
+    "Buffer._publish twice": lambda bench: _core.Buffer(bench.domain, 8, "named")._publish(),
+    "Buffer._clear": lambda bench: bench.buffer._clear(),
     "Buffer._find": lambda bench: _core.Buffer._find(bench.domain, "named"),
     "Buffer._find none": lambda bench: _core.Buffer._find(bench.domain, "nobody"),
     "Buffer._find wrong": lambda _: _core.Buffer._find(1, "nobody"),  # type: ignore[arg-type]
@@ -545,6 +579,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
     "LeasedRing.join": Bench.lease_and_done,
     "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]
+    "LeasedRing._mark_join": lambda bench: bench.leased._mark_join(),
     "LeasedRing._get_item": Bench.lease_and_done,
     "LeasedRing._get_item empty": lambda bench: bench.leased._get_item(timeout=0),
     "LeasedRing._leases": lambda bench: bench.leased._leases(),
@@ -601,6 +636,17 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Dict._scan explosive": Bench.scan_explosive,
     "Dict._look": lambda bench: bench.dict._look(),
     "Dict._open": lambda bench: bench.dict._open(),
+    "wait_any": lambda bench: _core.wait_any(((bench.ring, 1), (bench.lock, 1))),
+    "wait_any in vain": lambda bench: _core.wait_any(((bench.ring, 1),), 0.0001),
+    "wait_any wrong": lambda bench: _core.wait_any(((bench.ring, 1), (bench.buffer, 1))),
+    "wait_any wrong pairs": lambda bench: _core.wait_any((bench.ring,)),  # type: ignore[arg-type]
+    "Bell.arm": Bench.bell,
+    "Bell.arm edge": lambda bench: bench.bell(edge=True),
+    "Bell.arm of what has none": lambda bench: _core.Bell(((bench.ring, 1), (bench.buffer, 1))),
+    "Bell.disarm": lambda bench: bench.bell("disarm", "arm"),
+    "Bell.clear": lambda bench: bench.bell("clear"),
+    "Bell.close": lambda bench: bench.bell("close"),
+    "Bell.clear closed": lambda bench: bench.bell("close", "clear"),
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
@@ -642,6 +688,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Barrier.abort": use_barrier,
     "Barrier.reset": use_barrier,
     "Barrier._look": use_barrier,
+    **semaphore_calls(),
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.

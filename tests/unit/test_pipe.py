@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
+import select
 import signal
 from collections import deque
 from typing import Any
@@ -466,7 +467,7 @@ def test_killed_peer_of_ours_is_the_end_at_once(ends: Ends, method: str) -> None
 
 def test_peer_that_dies_before_it_did_anything_is_the_end(ends: Ends) -> None:
     ours, theirs = ends
-    peer = procession.Process(target=stay, args=(), kwargs={"among": [theirs]}, start_method="fork")
+    peer = procession.Process(target=stay, kwargs={"among": [theirs]}, start_method="fork")
     with child(stay) as heir:
         peer.start()
         theirs.close()
@@ -479,7 +480,7 @@ def test_peer_that_dies_before_it_did_anything_is_the_end(ends: Ends) -> None:
 def test_peer_of_the_standard_library_that_used_nothing_is_the_end(ends: Ends) -> None:
     ours, theirs = ends
     begun = procession.Event()
-    with child(stay) as heir, child(stay, {"conn": theirs}, begun) as peer:
+    with child(stay) as heir, child(stay, {"among": theirs}, begun) as peer:
         theirs.close()
         begun.wait()
         kill(peer)
@@ -506,10 +507,11 @@ def sends_and_stays(connection: Connection, count: int) -> None:
 
 
 @method
-def test_replacement_brings_the_end_to_life(ends: Ends, method: str) -> None:
+@pytest.mark.parametrize("ours_too", [True, False])
+def test_replacement_brings_the_end_to_life(ends: Ends, method: str, ours_too: bool) -> None:  # noqa: FBT001
     ours, theirs = ends
     for _ in range(3):
-        worker = procession.Process(target=serve, args=(theirs,), start_method=method)
+        worker = process(ours_too, method, serve, theirs)
         worker.start()
         assert ours.recv() == "ready"
         ours.send("for whoever comes")
@@ -519,6 +521,13 @@ def test_replacement_brings_the_end_to_life(ends: Ends, method: str) -> None:
         with pytest.raises(BrokenPipeError):
             ours.send("for nobody")
     assert [theirs.recv() for _ in range(3)] == ["for whoever comes"] * 3
+
+
+def process(ours_too: bool, method: str, target: Any, *args: Any) -> Any:  # noqa: FBT001
+    """A process of ours, or of the standard library."""
+    if ours_too:
+        return procession.Process(target=target, args=args, start_method=method)
+    return multiprocessing.get_context(method).Process(target=target, args=args)  # type: ignore[attr-defined]
 
 
 def test_inherited_end_that_is_used_is_one(ends: Ends) -> None:
@@ -674,3 +683,76 @@ def test_authentication_of_the_standard_library_works(ends: Ends) -> None:
     with thread(connection.deliver_challenge, ends[0], b"key") as delivered:
         connection.answer_challenge(ends[1], b"key")
         assert delivered.result() is None
+
+
+# ---- descriptors and wait()
+
+
+def test_descriptor_is_readable_while_something_is_there(ends: Ends) -> None:
+    ours, theirs = ends
+    assert select.select([ours], [], [], 0)[0] == []
+    theirs.send(1)
+    assert select.select([ours], [], [])[0] == [ours]
+    assert ours.recv() == 1
+    assert select.select([ours], [], [], 0)[0] == []
+    theirs.close()
+    assert select.select([ours], [], [])[0] == [ours]
+    with pytest.raises(EOFError):
+        ours.recv()
+    ours.close()
+    with pytest.raises(OSError, match="handle is closed"):
+        ours.fileno()
+
+
+@pytest.mark.parametrize("wait", [multiprocessing.connection.wait, procession.wait])
+def test_wait_for_one_of_several(wait: Any) -> None:
+    pipes = [procession.Pipe(duplex=False) for _ in range(3)]
+    readers = [reader for reader, _ in pipes]
+    assert wait(readers, 0) == []
+    pipes[1][1].send("here")
+    assert wait(readers) == [readers[1]]
+    pipes[2][1].close()
+    assert set(wait(readers, 5)) <= {readers[1], readers[2]}
+    assert readers[1].recv() == "here"
+    assert wait(readers, 5) == [readers[2]]
+    for reader in readers:
+        reader.close()
+
+
+@pytest.mark.parametrize("wait", [multiprocessing.connection.wait, procession.wait])
+def test_wait_hears_of_a_killed_peer(ends: Ends, wait: Any) -> None:
+    ours, theirs = ends
+    with child(serve, theirs) as peer, child(stay) as heir:
+        theirs.close()
+        assert ours.recv() == "ready"
+        with thread(wait, [ours]) as ready:
+            kill(peer)
+            assert ready.result() == [ours]
+        kill(heir)
+    ours.close()
+
+
+def test_connection_with_a_descriptor_is_closed_for_the_other_end(ends: Ends) -> None:
+    ours, theirs = ends
+    assert isinstance(theirs.fileno(), int)
+    theirs.close()
+    with pytest.raises(EOFError):
+        ours.recv()
+
+
+def test_connection_with_a_descriptor_travels(ends: Ends) -> None:
+    assert isinstance(ends[1].fileno(), int)
+    carrier: procession.Queue[Connection] = procession.Queue()
+    carrier.put(ends[1])
+    ends[1].close()
+    with carrier.get() as again:
+        again.send("here")
+        assert ends[0].recv() == "here"
+
+
+def test_write_only_descriptor_tells_of_the_end() -> None:
+    reader, writer = procession.Pipe(duplex=False)
+    assert select.select([writer], [], [], 0)[0] == []
+    reader.close()
+    assert select.select([writer], [], [])[0] == [writer]
+    writer.close()

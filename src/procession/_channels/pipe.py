@@ -10,6 +10,7 @@ keeps nobody waiting (``core/pipe.h``).
 from __future__ import annotations
 
 import multiprocessing.connection as _standard
+from collections.abc import Callable
 from typing import Any
 
 from procession import _core
@@ -18,15 +19,15 @@ from procession._base.arguments import label
 from procession._base.statistics import ConnectionStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
-from procession._memory.handle import hand_over, reduce_shared
+from procession._memory.handle import connections_in, reduce_shared
+from procession._sync.doorbell import FOR, Pairs, WithDoorbell
 
 __all__ = ["Connection", "Pipe"]
 
-SLOTS = 1024  # lines of the process table; who has none has a larger number
 MAX_BYTES = 1 << 20  # that wait in one direction; the standard library's pipe takes about 64 KiB, its socket pair 200
 
 
-class Connection(_core.Connection, _standard.Connection):
+class Connection(WithDoorbell, _core.Connection, _standard.Connection):
     """One end of a pipe; made by :func:`Pipe`.
 
     ``send recv send_bytes recv_bytes recv_bytes_into poll close``, the attributes ``closed readable writable``, and
@@ -44,6 +45,29 @@ class Connection(_core.Connection, _standard.Connection):
 
     def __del__(self) -> None:
         """Nothing: the core gives up what it holds."""
+
+    def close(self) -> None:
+        """This connection is used no more. Whoever waits at it in another thread gets OSError. May be called twice."""
+        super().close()
+        self._drop_bell()
+
+    def fileno(self) -> int:
+        """Return a descriptor of this process that is readable while ``recv()`` need not wait; OSError if it is closed.
+
+        It is made by the first call and lives until ``close()``. It is for ``select``, ``multiprocessing.connection.wait`` and
+        event loops; nothing can be read from it.
+        """
+        if self.closed:
+            raise OSError("handle is closed")
+        return super().fileno()
+
+    def _waits_on(self, want: str) -> Pairs:
+        ring = self._rings[want == "put"]
+        ends: Pairs = ((self, FOR[want]),)
+        return ends if ring is None else ((_core.Ring._attach(self._domain, *ring), FOR[want]), *ends)
+
+    def __getstate__(self) -> dict[str, Any] | None:
+        return {name: value for name, value in self.__dict__.items() if name != "_bell"} or None
 
     @property
     def name(self) -> str:
@@ -108,10 +132,18 @@ def Pipe(duplex: bool = True, *, name: str | None = None) -> tuple[Connection, C
     return Connection._pair(domains.current(), label("Pipe", name), bool(duplex), MAX_BYTES)
 
 
-def _be_user(arguments: object) -> None:
-    domain = domains.default
-    if domain is not None and domain.slot < SLOTS:
-        hand_over(arguments, domain.slot)
+def _hand_on(arguments: object) -> Callable[[], None]:
+    """A child of ``multiprocessing`` is about to be forked with these arguments."""
+    connections = list(connections_in(arguments))
+    for connection in connections:
+        connection._hand_at_fork(True)
+
+    def done() -> None:
+        for connection in connections:
+            if not connection.closed:
+                connection._hand_at_fork(False)
+
+    return done
 
 
-stdlib.tell_arguments(_be_user)
+stdlib.tell_forks(_hand_on)

@@ -13,17 +13,24 @@ from typing import Any, Generic, TypeVar
 from procession import _core
 from procession._base.arguments import label, size
 from procession._base.statistics import QueueStatistics
+from procession._channels.ends import NoLock, Reader, Writer
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
 from procession._shared import array as array  # tells the core and the pickler how arrays travel
+from procession._sync.doorbell import Doorbell, WithDoorbell
 
 __all__ = ["Queue", "SimpleQueue"]
 
 T = TypeVar("T")
 
 
-class _BaseQueue(_core.Ring, Generic[T]):
+class _BaseQueue(WithDoorbell, _core.Ring, Generic[T]):
+    # What _reader and _writer remember, in this process.
+    _closed_ends: frozenset[type] = frozenset()
+    _room_bell: Doorbell | None = None
+    _rlock = _wlock = NoLock()
+
     @property
     def name(self) -> str:
         """The label given to it; it need not be unique."""
@@ -32,6 +39,28 @@ class _BaseQueue(_core.Ring, Generic[T]):
     def close(self) -> None:
         """This process puts and gets no more. The others go on. May be called twice."""
         self._close()
+        self._drop_bell()
+        room, self._room_bell = self._room_bell, None
+        if room is not None:
+            room.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor of this process that is readable while ``get()`` need not wait; ValueError if closed here.
+
+        It is made by the first call and lives until ``close()``. Another process may take the item first, so
+        ``get_nowait()`` is the way to take what it rang for. See :class:`procession.Doorbell`.
+        """
+        if self._look()[-1]:
+            raise ValueError(f"{self!r} is closed")
+        return super().fileno()
+
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self)  # type: ignore[arg-type]
+
+    @property
+    def _writer(self) -> Writer:
+        return Writer(self)  # type: ignore[arg-type]
 
     def shutdown(self, immediate: bool = False) -> None:
         """End the queue for all processes, as ``queue.Queue.shutdown`` of 3.13 does.

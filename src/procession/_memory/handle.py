@@ -9,6 +9,7 @@ by a slot of the process table that was reserved for the child.
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from procession import _core
@@ -16,7 +17,7 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["hand_over", "handles_travel", "pickle_item", "reduce_shared"]
+__all__ = ["connections_in", "handles_travel", "not_shared", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
 
@@ -76,6 +77,15 @@ def handles_travel() -> bool:
     return _carriage.objects is not None or stdlib.spawning_popen() is not None
 
 
+def not_shared(obj: object) -> NotShared:
+    """What is raised if something that must not be copied is pickled for nobody."""
+    return NotShared(
+        f"{obj!r} can be sent to another process only as an argument of a process that "
+        "is being started, or inside an item of a procession queue; here it was pickled "
+        "by something else"
+    )
+
+
 def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     """What ``__reduce__`` of a shared object returns. Raises NotShared elsewhere than above.
 
@@ -94,27 +104,24 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     else:
         popen = stdlib.spawning_popen()
         if popen is None:
-            raise NotShared(
-                f"{shared!r} can be sent to another process only as an argument of a process that "
-                "is being started, or inside an item of a procession queue; here it was pickled "
-                "by something else"
-            )
+            raise not_shared(shared)
         where = _starts.passage(popen, domain)
         shared._hold_for(where[1])
     return _rebuild, (cls, domain.uuid, offset, generation, *where), _state_of(shared)
 
 
-def hand_over(arguments: object, slot: int, depth: int = 3) -> None:
-    """A process that is forked gets its arguments without their being pickled: it is a user of the connections among them.
+def connections_in(arguments: object, depth: int = 3) -> Iterator[_core.Connection]:
+    """The open connections among a process's arguments, or in a tuple, list or dict among them.
 
-    Those in a tuple, list or dict among the arguments count too. What it has inherited otherwise it uses when it uses it.
+    A process that is forked gets them without their being pickled, and for its use; what it inherits otherwise it uses when
+    it uses it.
     """
     if isinstance(arguments, _core.Connection):
         if not arguments.closed:
-            arguments._hold_for(slot)
+            yield arguments
     elif depth > 0 and isinstance(arguments, tuple | list | dict):
         for argument in arguments.values() if isinstance(arguments, dict) else arguments:
-            hand_over(argument, slot, depth - 1)
+            yield from connections_in(argument, depth - 1)
 
 
 def _state_of(shared: _core.Shared) -> object:

@@ -28,6 +28,7 @@ from procession._sync.barrier import Barrier
 from procession._sync.condition import Condition
 from procession._sync.event import Event
 from procession._sync.locks import Lock, Mutex, RLock
+from procession._sync.semaphore import Semaphore
 
 __all__ = ["Attached", "Entry", "attach"]
 
@@ -46,6 +47,7 @@ CLASSES: dict[type[_core.Shared], type[Any]] = {
     _core.Mutex: Mutex,
     _core.RLock: RLock,
     _core.Ring: Queue,
+    _core.Semaphore: Semaphore,
 }
 # A Buffer is bytes: its form, a Python literal that its maker wrote behind them, says of what, and the rest that is
 # needed to make it again.

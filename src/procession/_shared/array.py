@@ -87,7 +87,7 @@ def shared_array(
     size = nbytes if 0 < nbytes <= LARGEST else min(max(nbytes, 1), LARGEST)
     form = "" if name is None else _form(dimensions, kind)
     buffer = _core.Buffer(
-        domains.default or domains.current(), size, label("shared_array", name), True, "shared_array", False, form
+        domains.default or domains.current(), size, label("shared_array", name), True, "shared_array", form
     )
     array = numpy.ndarray(dimensions, kind, buffer)
     if type(fill) is int and fill == 0:
@@ -168,24 +168,24 @@ class _ByContent:
         return array.__reduce_ex__(protocol)
 
 
-class _Reducer:
+class ArrayReducer:
     """How multiprocessing's pickler, which also makes our items, treats arrays from now on."""
 
     def __init__(self, former: Any) -> None:
-        self._former = former  # what the program had registered itself
+        self.former = former  # what the program had registered itself
 
     def __call__(self, array: Any) -> Any:
         found = _core.find_shared(array) if handles_travel() else None
         if found is not None:
             buffer, at = found
             return _view, (buffer, at, array.dtype, array.shape, array.strides, array.flags.writeable)
-        if self._former is not None:
-            return self._former(array)
+        if self.former is not None:
+            return self.former(array)
         # A function that returns what it is given, and that a receiver without procession has as well.
         return operator.getitem, ((_ByContent(array),), 0)
 
 
-def _teach_pickler() -> _Reducer | None:
+def _teach_pickler() -> ArrayReducer | None:
     """Register the reducer. The core calls it once, as soon as this process has a shared Buffer and numpy.
 
     Returns the one for arrays, if all it does to arrays of others is what the core does by itself.
@@ -193,7 +193,7 @@ def _teach_pickler() -> _Reducer | None:
     numpy = sys.modules["numpy"]
     known = stdlib.own_reducers()
     former = known.get(numpy.ndarray, copyreg.dispatch_table.get(numpy.ndarray))
-    reducer = _Reducer(former)
+    reducer = ArrayReducer(former)
     known[numpy.ndarray] = reducer
     return None if former else reducer
 

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, over
 from procession import _core
 from procession._base import stdlib
 from procession._base.arguments import label
-from procession._base.errors import NotShared
 from procession._memory.domain import domains
-from procession._memory.handle import handles_travel
+from procession._memory.handle import handles_travel, not_shared
 from procession._sync.locks import RLock
 
 __all__ = [
@@ -100,7 +99,7 @@ def _over(kind: Any, buffer: Any, at: int) -> Any:
 def _new(kind: Any, what: str, name: str | None) -> Any:
     size = ctypes.sizeof(kind)
     form = "" if name is None else _form(kind, what)
-    buffer = _core.Buffer(domains.current(), max(size, 1), label(what, name), True, what, False, form)
+    buffer = _core.Buffer(domains.current(), max(size, 1), label(what, name), True, what, form)
     obj = _over(kind, buffer, 0)
     ctypes.memset(ctypes.addressof(obj), 0, size)
     return obj
@@ -260,15 +259,8 @@ class _Reducer:
         if found is None:
             return self._former(obj) if self._former is not None else obj.__reduce_ex__(2)
         if not handles_travel():
-            raise _not_shared(obj)
+            raise not_shared(obj)
         return _rebuild, (*_shape_of(type(obj)), *found)
-
-
-def _not_shared(obj: object) -> NotShared:
-    return NotShared(
-        f"{obj!r} can be sent to another process only as an argument of a process that is being started, or inside an "
-        "item of a procession queue; here it was pickled by something else"
-    )
 
 
 def _register(kind: Any) -> None:
@@ -312,7 +304,7 @@ class SynchronizedBase(_core.Guarded, Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not handles_travel():
-            raise _not_shared(self)
+            raise not_shared(self)
         _register(type(self._obj))  # the standard library may have told the pickler of the type since
         return synchronized, (self._obj, self._lock)
 
