@@ -177,8 +177,8 @@ make_ends(pn_domain *domain, const char *name, uint64_t pipe, uint32_t pipe_gene
 }
 
 pn_status
-pn_pipe_new(pn_domain *domain, const char *name, bool duplex, uint64_t max_bytes, pn_pipe_end ends[2],
-            uint32_t generation[2])
+pn_pipe_new(pn_domain *domain, const char *name, bool duplex, uint64_t max_bytes,
+            pn_pipe_end ends[2], uint32_t generation[2])
 {
     uint64_t pipe;
     uint32_t pipe_generation;
@@ -388,9 +388,9 @@ pn_end_poll(pn_pipe_end *end, int64_t deadline)
 static bool
 ring_is_there(pn_domain *domain, uint64_t offset, uint32_t generation)
 {
-    return offset == 0 || (pn_object_valid(domain, offset) &&
-                           atomic_load(&((pn_object *)pn_at(domain, offset))->generation) ==
-                               generation);
+    return offset == 0 ||
+           (pn_object_valid(domain, offset) &&
+            atomic_load(&((pn_object *)pn_at(domain, offset))->generation) == generation);
 }
 
 /* Under header.lock. Rings of a pipe that nobody has may be freed before it. */

@@ -54,10 +54,10 @@ typedef enum {
     PN_RECORD_BYTES,
     PN_RECORD_TREE, /* the codec's own form of tuples, lists, dicts of plain values */
     PN_RECORD_PICKLE,
-    PN_RECORD_BESIDE, /* a pickle, and places in buffers that hold the rest of it */
-    PN_RECORD_ARRAY,  /* a numpy.ndarray whose bytes stand in the buffer that is the handle */
+    PN_RECORD_BESIDE,  /* a pickle, and places in buffers that hold the rest of it */
+    PN_RECORD_ARRAY,   /* a numpy.ndarray whose bytes stand in the buffer that is the handle */
     PN_RECORD_MESSAGE, /* of send_bytes(): as an object it is what these bytes unpickle to */
-    PN_RECORD_PAD     /* nothing, up to the end of the block */
+    PN_RECORD_PAD      /* nothing, up to the end of the block */
 } pn_record_kind;
 
 enum {

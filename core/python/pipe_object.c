@@ -173,8 +173,7 @@ connection_pair(PyTypeObject *type, PyObject *args)
     if (domain != NULL) {
         pn_pipe_end ends[2];
         uint32_t generation[2];
-        pn_status status =
-            pn_pipe_new(domain->domain, name, duplex, max_bytes, ends, generation);
+        pn_status status = pn_pipe_new(domain->domain, name, duplex, max_bytes, ends, generation);
         if (status != PN_OK) {
             pn_raise(status, domain->domain, "Pipe", name);
         }
@@ -262,12 +261,13 @@ send_record(ConnectionObject *self, const pn_writer *out)
     return result;
 }
 
-PyDoc_STRVAR(send_doc,
-             "send($self, obj, /)\n--\n\n"
-             "Send an object; when this returns, no death can take it back.\n\n"
-             "Waits while more than the pipe's bound is under way. Raises BrokenPipeError if nobody\n"
-             "is left at the other end, OSError if it is closed or read-only, DomainFull if memory\n"
-             "ran out, and what pickling raises; in each case nothing was sent.");
+PyDoc_STRVAR(
+    send_doc,
+    "send($self, obj, /)\n--\n\n"
+    "Send an object; when this returns, no death can take it back.\n\n"
+    "Waits while more than the pipe's bound is under way. Raises BrokenPipeError if nobody\n"
+    "is left at the other end, OSError if it is closed or read-only, DomainFull if memory\n"
+    "ran out, and what pickling raises; in each case nothing was sent.");
 
 static PyObject *
 connection_send(ConnectionObject *self, PyObject *obj)
@@ -317,10 +317,11 @@ slice(const Py_buffer *view, Py_ssize_t offset, PyObject *size_object, Py_ssize_
     return 0;
 }
 
-PyDoc_STRVAR(send_bytes_doc,
-             "send_bytes($self, buf, offset=0, size=None)\n--\n\n"
-             "Send the bytes of a bytes-like object, from `offset` on, `size` of them, as one message.\n\n"
-             "ValueError if they do not lie in it; else as send().");
+PyDoc_STRVAR(
+    send_bytes_doc,
+    "send_bytes($self, buf, offset=0, size=None)\n--\n\n"
+    "Send the bytes of a bytes-like object, from `offset` on, `size` of them, as one message.\n\n"
+    "ValueError if they do not lie in it; else as send().");
 
 static PyObject *
 connection_send_bytes(ConnectionObject *self, PyObject *args, PyObject *kwargs)
@@ -387,11 +388,12 @@ receive(ConnectionObject *self, pn_sink *sink)
     return fail(self, status);
 }
 
-PyDoc_STRVAR(recv_doc,
-             "recv($self)\n--\n\n"
-             "Receive an object: wait for it.\n\n"
-             "Raises EOFError when nothing is left and nobody is left at the other end, OSError if\n"
-             "it is closed or write-only, and what unpickling raises.");
+PyDoc_STRVAR(
+    recv_doc,
+    "recv($self)\n--\n\n"
+    "Receive an object: wait for it.\n\n"
+    "Raises EOFError when nothing is left and nobody is left at the other end, OSError if\n"
+    "it is closed or write-only, and what unpickling raises.");
 
 static PyObject *
 connection_recv(ConnectionObject *self, PyObject *Py_UNUSED(none))
@@ -410,11 +412,12 @@ connection_recv(ConnectionObject *self, PyObject *Py_UNUSED(none))
     return result;
 }
 
-PyDoc_STRVAR(recv_bytes_doc,
-             "recv_bytes($self, maxlength=None)\n--\n\n"
-             "Receive a message as bytes: what send_bytes() sent, or the pickle of an object.\n\n"
-             "OSError if it is longer than `maxlength`; nothing more can be read then, as with the\n"
-             "standard library. Else as recv().");
+PyDoc_STRVAR(
+    recv_bytes_doc,
+    "recv_bytes($self, maxlength=None)\n--\n\n"
+    "Receive a message as bytes: what send_bytes() sent, or the pickle of an object.\n\n"
+    "OSError if it is longer than `maxlength`; nothing more can be read then, as with the\n"
+    "standard library. Else as recv().");
 
 /* 0, or -1 with an exception: the message is too long. */
 static int
@@ -469,11 +472,12 @@ connection_recv_bytes(ConnectionObject *self, PyObject *args, PyObject *kwargs)
     return result;
 }
 
-PyDoc_STRVAR(recv_bytes_into_doc,
-             "recv_bytes_into($self, buf, offset=0)\n--\n\n"
-             "Receive a message into a writable bytes-like object, from `offset` on; how many bytes.\n\n"
-             "Raises multiprocessing.BufferTooShort, with the message as args[0], if it does not\n"
-             "fit, ValueError if `offset` lies outside. Else as recv().");
+PyDoc_STRVAR(
+    recv_bytes_into_doc,
+    "recv_bytes_into($self, buf, offset=0)\n--\n\n"
+    "Receive a message into a writable bytes-like object, from `offset` on; how many bytes.\n\n"
+    "Raises multiprocessing.BufferTooShort, with the message as args[0], if it does not\n"
+    "fit, ValueError if `offset` lies outside. Else as recv().");
 
 static PyObject *
 raise_too_short(const pn_message *message)
@@ -542,10 +546,9 @@ connection_recv_bytes_into(ConnectionObject *self, PyObject *args, PyObject *kwa
     return result;
 }
 
-PyDoc_STRVAR(poll_doc,
-             "poll($self, timeout=0.0)\n--\n\n"
-             "Would receiving not wait? Also true at the end (EOFError).\n\n"
-             "Waits for `timeout` seconds at most; None: for ever.");
+PyDoc_STRVAR(poll_doc, "poll($self, timeout=0.0)\n--\n\n"
+                       "Would receiving not wait? Also true at the end (EOFError).\n\n"
+                       "Waits for `timeout` seconds at most; None: for ever.");
 
 static PyObject *
 connection_poll(ConnectionObject *self, PyObject *args, PyObject *kwargs)
@@ -580,9 +583,10 @@ connection_poll(ConnectionObject *self, PyObject *args, PyObject *kwargs)
 
 /* ---- the rest ---------------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(close_doc,
-             "close($self)\n--\n\n"
-             "This connection is used no more. Whoever waits at it in another thread gets OSError.");
+PyDoc_STRVAR(
+    close_doc,
+    "close($self)\n--\n\n"
+    "This connection is used no more. Whoever waits at it in another thread gets OSError.");
 
 static PyObject *
 connection_close(ConnectionObject *self, PyObject *Py_UNUSED(none))

@@ -10,6 +10,7 @@ import pickle
 import select
 import signal
 from collections import deque
+from multiprocessing import resource_sharer
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def serve(connection: Connection) -> None:
         signal.pause()
 
 
-def stay(among: object = None, begun: procession.Event | None = None) -> None:  # noqa: ARG001
+def stay(among: object = None, begun: procession.Event | None = None) -> None:
     if begun is not None:
         begun.set()
     while True:
@@ -132,14 +133,15 @@ def test_object_that_does_not_pickle_is_not_sent(ends: Ends) -> None:
 def test_part_of_a_buffer_is_sent(ends: Ends) -> None:
     ours, theirs = ends
     text = b"abcdefghijklmnopqrstuvwxyz"
-    for arguments, expected in [
+    parts: list[tuple[Any, bytes]] = [
         ((), text),
         ((5,), text[5:]),
         ((7, 8), text[7:15]),
         ((26,), b""),
         ((26, 0), b""),
         ((3, None), text[3:]),
-    ]:
+    ]
+    for arguments, expected in parts:
         ours.send_bytes(text, *arguments)
         assert theirs.recv_bytes() == expected
 
@@ -183,7 +185,7 @@ def test_offset_outside_of_the_buffer_takes_nothing(ends: Ends, offset: int, tex
 def test_read_only_buffer_is_refused(ends: Ends) -> None:
     ends[0].send_bytes(b"stays")
     with pytest.raises((TypeError, BufferError)):
-        ends[1].recv_bytes_into(b"constant")  # type: ignore[arg-type]
+        ends[1].recv_bytes_into(b"constant")
     assert ends[1].recv_bytes() == b"stays"
 
 
@@ -219,10 +221,12 @@ def test_one_way_pipe() -> None:
     assert (reader.readable, reader.writable, writer.readable, writer.writable) == (True, False, False, True)
     writer.send(1)
     assert reader.recv() == 1
-    for call in (lambda: reader.send(2), lambda: reader.send_bytes(b"")):
+    writes: list[Any] = [lambda: reader.send(2), lambda: reader.send_bytes(b"")]
+    for call in writes:
         with pytest.raises(OSError, match="connection is read-only"):
             call()
-    for call in (writer.recv, writer.poll, writer.recv_bytes, lambda: writer.recv_bytes_into(bytearray(1))):
+    reads: list[Any] = [writer.recv, writer.poll, writer.recv_bytes, lambda: writer.recv_bytes_into(bytearray(1))]
+    for call in reads:
         with pytest.raises(OSError, match="connection is write-only"):
             call()
 
@@ -265,7 +269,7 @@ def test_standard_connection_travels_still(ends: Ends) -> None:
         with ends[1].recv() as copy:
             copy.send("hello")
         assert reader.recv() == "hello"
-    multiprocessing.resource_sharer.stop()  # type: ignore[attr-defined]
+    resource_sharer.stop()
 
 
 def test_only_pipe_makes_connections() -> None:
@@ -508,7 +512,7 @@ def sends_and_stays(connection: Connection, count: int) -> None:
 
 @method
 @pytest.mark.parametrize("ours_too", [True, False])
-def test_replacement_brings_the_end_to_life(ends: Ends, method: str, ours_too: bool) -> None:  # noqa: FBT001
+def test_replacement_brings_the_end_to_life(ends: Ends, method: str, ours_too: bool) -> None:
     ours, theirs = ends
     for _ in range(3):
         worker = process(ours_too, method, serve, theirs)
@@ -523,7 +527,7 @@ def test_replacement_brings_the_end_to_life(ends: Ends, method: str, ours_too: b
     assert [theirs.recv() for _ in range(3)] == ["for whoever comes"] * 3
 
 
-def process(ours_too: bool, method: str, target: Any, *args: Any) -> Any:  # noqa: FBT001
+def process(ours_too: bool, method: str, target: Any, *args: Any) -> Any:
     """A process of ours, or of the standard library."""
     if ours_too:
         return procession.Process(target=target, args=args, start_method=method)
@@ -618,7 +622,7 @@ def test_pickled_elsewhere_it_is_refused(ends: Ends) -> None:
 
 @method
 @pytest.mark.parametrize("ours", [True, False])
-def test_argument_of_every_start(ends: Ends, method: str, ours: bool) -> None:  # noqa: FBT001
+def test_argument_of_every_start(ends: Ends, method: str, ours: bool) -> None:
     if ours:
         process: Any = procession.Process(target=echo, args=(ends[1],), start_method=method)
     else:
@@ -685,7 +689,7 @@ def test_authentication_of_the_standard_library_works(ends: Ends) -> None:
         assert delivered.result() is None
 
 
-# ---- descriptors and wait()
+# ---- descriptors, waiting for several
 
 
 def test_descriptor_is_readable_while_something_is_there(ends: Ends) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import multiprocessing.connection as _standard
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from procession import _core
 from procession._base import stdlib
@@ -37,8 +37,6 @@ class Connection(WithDoorbell, _core.Connection, _standard.Connection):
     It may be an argument of a process that is being started, and travel in an item of a queue or in a message of another
     connection. Under fork the child has it anyway, and counts as its user once it sends, receives or polls.
     """
-
-    _handle: Any  # type: ignore[assignment]
 
     def __init__(self) -> None:
         raise TypeError("a Connection is made by Pipe()")
@@ -98,7 +96,7 @@ class Connection(WithDoorbell, _core.Connection, _standard.Connection):
         notes += ["the other end is over"] if now.peer_ended else []
         return f"<{type(self).__name__} '{now.name}' {', '.join(notes)}>"
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
