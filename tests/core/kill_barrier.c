@@ -206,6 +206,7 @@ op_tell_two_ends(world *world)
         atomic_store(&line->note, end << 32);
         end = PN_BARRIER_ABORTED;
     }
+    pn_pending_wake(pn_self(), (pn_word *)&barrier.cell->state);
     atomic_store(&barrier.cell->state, PN_BARRIER_BROKEN);
     pn_futex_wake((pn_word *)&barrier.cell->state, INT32_MAX);
 }

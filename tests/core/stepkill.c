@@ -149,8 +149,8 @@ int
 main(int argc, char **argv)
 {
     static const scenario *const lists[] = {
-        ring_scenarios, segment_scenarios, shut_scenarios,  object_scenarios, buffer_scenarios,
-        lock_scenarios, heap_scenarios,    sweep_scenarios, lease_scenarios,  broken_scenarios,
+        ring_scenarios,  segment_scenarios,   shut_scenarios,   object_scenarios, buffer_scenarios,
+        lock_scenarios,  heap_scenarios,      sweep_scenarios,  lease_scenarios,  broken_scenarios,
         event_scenarios, condition_scenarios, barrier_scenarios};
     static job jobs[128];
     (void)argc;

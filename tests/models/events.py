@@ -207,7 +207,9 @@ RUNS = [
     Run("without list_op_pending in set", Event(roles=THREE, kills=1, without={"pending in set"}), quick=True),
     Run("without list_op_pending in wait", Event(roles=THREE, kills=2, without={"pending in wait"}), quick=True),
     Run("who is woken does not wake the others", Event(roles=THREE, kills=1, without={"help"}), quick=True),
-    Run("only the flags are watched", Event(roles=("setter", "clearer", "waiter"), without={"both halves"}), quick=True),
+    Run(
+        "only the flags are watched", Event(roles=("setter", "clearer", "waiter"), without={"both halves"}), quick=True
+    ),
     Run(
         "who is woken for nothing does not wake the others",
         Event(roles=(*CLEARED[:2], *CLEARED[3:]), kills=1, without={"help when woken for nothing"}),

@@ -147,6 +147,7 @@ def test_no_pulse_is_missed(event: Event) -> None:
     turn = procession.Event()
     with child(set_and_clear, event, turn, 300):
         for _ in range(300):
+            until(lambda: not event.is_set())  # the last pulse is over
             with thread(event.wait) as here:
                 waits(event)
                 turn.set()
