@@ -185,7 +185,8 @@ pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
 {
     for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, 0); at != 0;
          at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, at)) {
-        if (may_name_objects(pn_at(domain, at)) && !walk(domain, at, visit, context)) {
+        bool is_ring = atomic_load(&((pn_object *)pn_at(domain, at))->type) == PN_OBJECT_RING;
+        if (is_ring && may_name_objects(pn_at(domain, at)) && !walk(domain, at, visit, context)) {
             return false;
         }
     }
