@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bell.h"
 #include "detached.h"
 #include "slots.h"
 #include "sweep.h"
@@ -452,8 +453,11 @@ pn_janitor_other_threads(void)
     pid_t ended = janitor.ended; /* the kernel may not have forgotten it yet */
     int others = janitor.running ? -2 : -1;
     pthread_mutex_unlock(&janitor.mutex);
+    int bells_ended; /* the doorbells' thread is none of the program's, either */
+    others -= pn_bells_running(&bells_ended);
     for (struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
-        others += task->d_name[0] != '.' && atoi(task->d_name) != ended;
+        int tid = atoi(task->d_name);
+        others += task->d_name[0] != '.' && tid != ended && tid != bells_ended;
     }
     closedir(tasks);
     return others;
@@ -469,6 +473,7 @@ pn_janitor_pause(void)
     janitor.paused++;
     stop_locked();
     pthread_mutex_unlock(&janitor.mutex);
+    pn_bells_pause();
 }
 
 void
@@ -483,6 +488,7 @@ pn_janitor_resume(void)
     }
     start_locked();
     pthread_mutex_unlock(&janitor.mutex);
+    pn_bells_resume();
 }
 
 /* ---- around fork --------------------------------------------------------------- */

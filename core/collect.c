@@ -20,7 +20,7 @@ has_holder(const pn_object *object)
             return true;
         }
     }
-    return atomic_load(&object->unseen) != 0;
+    return atomic_load(&object->unseen) != 0 || (atomic_load(&object->flags) & PN_OBJECT_KEPT);
 }
 
 /* What the cell says. LOOK: only the records of the rings tell. The order of the reads is the

@@ -14,8 +14,10 @@
 
 #include "budget.h"
 #include "heap.h"
+#include "listen.h"
 #include "object.h"
 #include "slots.h"
+#include "sweep.h"
 
 #define GIB (UINT64_C(1) << 30)
 #define MIB (UINT64_C(1) << 20)
@@ -150,7 +152,8 @@ map(int fd, uint64_t size)
     pthread_mutex_init(&domain->mutex, NULL);
     domain->slots = (pn_slot *)(base + PN_PAGE);
     domain->waits = (pn_wait *)(domain->slots + PN_SLOTS);
-    domain->blocks = (pn_block *)(domain->waits + PN_WAITS);
+    domain->listeners = (pn_listener *)(domain->waits + PN_WAITS);
+    domain->blocks = (pn_block *)(domain->listeners + PN_LISTENERS);
     return domain;
 }
 
@@ -242,6 +245,27 @@ pn_domain_create(pn_domain **result, uint64_t size, uint64_t max_bytes, const ui
 }
 
 pn_status
+pn_domain_identify(int fd, pn_identity *identity)
+{
+    pn_header header;
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        return PN_SYSTEM;
+    }
+    /* The seal, too: nobody can shrink it under us, which would be SIGBUS. */
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (info.st_size < (off_t)(64 * MIB) || seals < 0 || !(seals & F_SEAL_SHRINK) ||
+        pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
+        header.magic != PN_MAGIC) {
+        return PN_LAYOUT;
+    }
+    memcpy(identity->uuid, header.uuid, sizeof(identity->uuid));
+    identity->version = header.version;
+    identity->pid_namespace = header.pid_namespace;
+    return PN_OK;
+}
+
+pn_status
 pn_domain_attach(pn_domain **result, int fd)
 {
     pn_platform_init();
@@ -278,6 +302,9 @@ pn_domain_close(pn_domain *domain)
 {
     if (domain->pins > 0) {
         return; /* at the end of the interpreter: children of ours live on */
+    }
+    if (domain->visitor && domain->slot != PN_SLOTS) {
+        pn_sweep_slot(domain, domain->slot, domain->generation); /* as if we had ended */
     }
     delist(domain);
     close(domain->fd);

@@ -3,6 +3,7 @@
  *   0       header          this struct
  *   4 KiB   slots           PN_SLOTS lines of the process table   (slots.h)
  *   +       waits           PN_WAITS lines: which thread sleeps on what
+ *   +       listeners       PN_LISTENERS lines: who wants to hear of what (listen.h)
  *   +       block table     one entry per heap page               (heap.h)
  *   +       heap            blocks of whole pages
  *
@@ -66,6 +67,7 @@ _Static_assert(sizeof(pn_header) <= PN_PAGE, "the header is one page");
 
 struct pn_slot;
 struct pn_wait;
+struct pn_listener;
 struct pn_block;
 
 typedef struct pn_held {
@@ -79,6 +81,7 @@ typedef struct pn_domain {
     pn_header *header;
     struct pn_slot *slots;
     struct pn_wait *waits;
+    struct pn_listener *listeners;
     struct pn_block *blocks;
     size_t size;
     int fd;
@@ -90,8 +93,10 @@ typedef struct pn_domain {
     size_t held_used, held_capacity;
     uint32_t child_slot, child_generation; /* during a fork */
     pn_word took_leases;                   /* has this process ever had one? lease_use.c */
+    bool visitor;                          /* it is another program's, and so are our children */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins;                         /* children.c still needs the mapping; under its mutex */
+    pn_word bells;                         /* how many doorbells of this process are here: bell.h */
     struct pn_domain *next;
 } pn_domain;
 
@@ -101,7 +106,14 @@ pn_status pn_domain_create(pn_domain **result, uint64_t size, uint64_t max_bytes
                            const uint8_t uuid[16]);
 /* Map the memfd `fd`; the descriptor becomes the domain's on success. */
 pn_status pn_domain_attach(pn_domain **result, int fd);
-/* Unmap and close. Only when no object of it is in use; a pinned one stays. */
+/* What the memfd `fd` is, before it is mapped: PN_LAYOUT if it is no domain at all. */
+typedef struct {
+    uint8_t uuid[16];
+    uint32_t version;
+    uint64_t pid_namespace;
+} pn_identity;
+pn_status pn_domain_identify(int fd, pn_identity *identity);
+/* Unmap and close. Only when no object of it is in use; a pinned one stays. A visitor gives up its line. */
 void pn_domain_close(pn_domain *domain);
 
 /* The child of this thread's next fork() is the one for which the slot was reserved. (A vfork,

@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include "futex.h"
+#include "listen.h"
 #include "patience.h"
 #include "slots.h"
 
@@ -71,6 +72,16 @@ pn_event_set(pn_event *event)
         atomic_store(&event->cell->told, sets_in(wanted));
     }
     pn_pending_clear(self);
+    pn_fence_after_exchange();
+    pn_notify(event->domain, event->offset, PN_FOR_GET);
+}
+
+bool
+pn_event_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    (void)want;
+    pn_event_cell *cell = pn_at(domain, offset);
+    return atomic_load_explicit(&cell->state, memory_order_acquire) & PN_EVENT_SET;
 }
 
 void

@@ -62,6 +62,8 @@ pn_event_sets(pn_event *event)
     return (uint32_t)(atomic_load_explicit(&event->cell->state, memory_order_acquire) >> 32);
 }
 
+/* kind.h: is it set? */
+bool pn_event_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
 void pn_event_set(pn_event *event);
 void pn_event_clear(pn_event *event);
 /* Sleep until it is set, or has been since pn_event_sets() said `since`: PN_OK, PN_TIMEOUT, PN_INTERRUPTED (call

@@ -7,6 +7,11 @@
 
 #include "collect.h"
 
+struct pn_record;
+/* As pn_record_visit of ring.h. */
+typedef bool (*pn_kind_visit)(pn_domain *domain, uint64_t object, const struct pn_record *record,
+                              void *context);
+
 typedef struct {
     size_t size; /* of a cell */
     /* Its lock is linked into the robust list of the thread that holds it: not freed while held. */
@@ -23,6 +28,16 @@ typedef struct {
     /* Nobody has it any more: free its blocks, and name what its records named. Under header.lock; twice does no
      * harm. NULL: nothing. */
     void (*discard)(pn_domain *domain, uint64_t offset, pn_collect_list *named);
+    /* Visit its records that may name objects. Under header.lock. False: the visitor ended it, or it cannot be looked at
+     * just now. NULL: it has no records. */
+    bool (*walk)(pn_domain *domain, uint64_t offset, pn_kind_visit visit, void *context);
+    /* Of what can be waited for by wait() and doorbells (listen.h): the PN_FOR_* that it knows; is one of them the
+     * case (with PN_FOR_CALLER: for the calling thread), answered without any lock; NULL: it cannot be waited for. Whoever makes it the case calls
+     * pn_notify after the commit. */
+    uint32_t wants;
+    bool (*is_ready)(pn_domain *domain, uint64_t offset, uint32_t want);
+    /* At the end of a slice of such a wait: look whether what is missing is in the hands of the dead. NULL: nothing. */
+    void (*mend)(pn_domain *domain, uint64_t offset);
 } pn_kind;
 
 /* Of a value of pn_object_type; any other number is that of a free cell. */

@@ -158,6 +158,9 @@ void pn_lease_discard(struct pn_ring *ring, pn_lease_visitor visit, void *contex
 pn_status pn_ring_task_done(struct pn_ring *ring, bool wait);
 /* Sleep until nothing is unfinished: PN_OK, PN_TIMEOUT, PN_INTERRUPTED (call again). */
 pn_status pn_ring_join(struct pn_ring *ring, int64_t deadline);
+/* For a joiner that listens instead of sleeping: `zeros`, which will differ once nothing was unfinished at some
+ * instant after this call. Each call stands for one such instant. */
+uint32_t pn_ring_join_mark(struct pn_ring *ring);
 
 typedef struct {
     uint64_t id;

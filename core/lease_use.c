@@ -317,6 +317,8 @@ pn_ring_task_done(pn_ring *ring, bool wait)
         chunks = pn_lease_detach(ring);
     }
     pn_lock_release(&ring->cell->head_lock);
+    pn_fence_after_exchange(); /* after the lock's own compare-and-swap */
+    pn_notify(ring->domain, ring->offset, PN_FOR_JOIN);
     pn_lease_free_chunks(ring, chunks);
     pn_lease_let_go(ring->domain, objects, count);
     return status;
@@ -339,6 +341,16 @@ look_for_end(pn_ring *ring, int64_t deadline)
         pn_futex_wake(&leases->done, INT_MAX);
     }
     return is_over ? PN_OK : PN_FULL;
+}
+
+uint32_t
+pn_ring_join_mark(pn_ring *ring)
+{
+    pn_leases *leases = pn_leases_of(ring);
+    uint32_t zeros = atomic_load(&leases->zeros);
+    atomic_exchange(&leases->done, PN_WAITERS);
+    pn_fence_after_exchange();
+    return zeros;
 }
 
 pn_status

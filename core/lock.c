@@ -311,3 +311,25 @@ pn_ledger_bury(pn_lock *lock, uint32_t slot)
     }
     pn_pending_clear(self);
 }
+
+/* ---- for those who only look ----------------------------------------- */
+
+void
+pn_lock_mend(pn_lock *lock, pn_owner_alive alive, void *context)
+{
+    uint32_t seen = atomic_load(&lock->word);
+    uint32_t owner = seen & PN_OWNER;
+    if (owner == 0 || alive(context, owner)) {
+        return;
+    }
+    pn_thread *self = pn_self();
+    pending_lock(self, lock); /* dead after the exchange: the kernel wakes instead */
+    /* Still the same owner, or it came back by itself; sleepers may come meanwhile. */
+    while ((seen & PN_OWNER) == owner) {
+        if (atomic_compare_exchange_weak(&lock->word, &seen, (seen & PN_WAITERS) | PN_DIED)) {
+            pn_futex_wake(&lock->word, 1);
+            break;
+        }
+    }
+    pn_pending_clear(self);
+}

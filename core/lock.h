@@ -84,6 +84,10 @@ pn_status pn_ledger_release(pn_lock *lock);
 /* Take the lock away from a slot that is known to be dead: free, marked D, one sleeper woken. */
 void pn_ledger_bury(pn_lock *lock, uint32_t slot);
 
+/* For somebody who does not want the lock: if its owner is dead and nobody has noticed, free it, marked D,
+ * and wake one sleeper. */
+void pn_lock_mend(pn_lock *lock, pn_owner_alive alive, void *context);
+
 /* --- death wake ------------------------------------------------------- */
 
 /* Until pn_pending_clear the kernel wakes one sleeper of `word` if this thread

@@ -8,6 +8,7 @@
 #include "collect.h"
 #include "held.h"
 #include "kind.h"
+#include "listen.h"
 #include "slots.h"
 #include "sweep.h"
 
@@ -65,6 +66,8 @@ count_down(pn_domain *domain, uint64_t offset)
             /* Nobody can release it any more: as if its owner had died. Before the bit
              * goes: after it another thread may make something else of the cell. */
             pn_lock_release_marked(&((pn_lock_cell *)object)->lock);
+            pn_fence_after_exchange();
+            pn_notify(domain, offset, PN_FOR_GET);
         }
         clear_bit(domain, offset, domain->slot);
     }
@@ -156,6 +159,7 @@ pn_object_new_locked(pn_domain *domain, pn_object_type type, const char *name, u
     atomic_store(&object->puts, 0);
     atomic_store(&object->takes, 0);
     atomic_store(&object->flags, 0);
+    atomic_store(&object->mate, 0);
     object->slab = slab_offset;
     set_name(object, name);
     atomic_store(&object->generation, *generation);

@@ -36,10 +36,18 @@ typedef enum {
     PN_OBJECT_EVENT,
     PN_OBJECT_CONDITION,
     PN_OBJECT_BARRIER,
+    PN_OBJECT_ATOMIC, /* atomic.h */
+    PN_OBJECT_DICT,   /* dict.h */
+    PN_OBJECT_SEMAPHORE,
     PN_OBJECT_TYPES /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
-enum { PN_OBJECT_SCAN = 1 }; /* its sums say nothing any more */
+enum {
+    PN_OBJECT_SCAN = 1, /* its sums say nothing any more */
+    PN_OBJECT_KEPT =
+        2, /* not freed, though nobody holds it: its name keeps it (buffer.h); under header.lock */
+    PN_OBJECT_PART = 4 /* of another object, which is found by its name instead of it (find.h) */
+};
 
 #define PN_NAME 48
 
@@ -54,7 +62,12 @@ typedef struct {
     pn_word64 puts, takes;
     uint64_t scan;  /* header.scans of the last walk that met a record with it; domain lock */
     pn_word unseen; /* how many processes without a line of the table hold it; their deaths too */
-    uint8_t pad[28];
+    /* Its lock, which it cannot be used without: a handle for who finds it by its name, 0: none. It keeps nothing: whoever
+     * has the one has the other. Set by its maker, before anybody else can know of it. */
+    pn_word mate_generation;
+    pn_word64 mate;
+    pn_word listened; /* hint: does anybody listen to it? listen.h */
+    uint8_t pad[12];
 } pn_object;
 
 _Static_assert(sizeof(pn_object) == 256, "object layout is shared between processes");

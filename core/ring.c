@@ -222,6 +222,9 @@ pn_ring_try_put(pn_ring *ring, const pn_batch *batch)
         }
         status = pn_ring_put_locked(ring, batch, may_shrink);
         pn_lock_release(&ring->cell->tail_lock);
+        if (status == PN_OK) {
+            pn_notify(ring->domain, ring->offset, PN_FOR_GET);
+        }
         if (status == PN_NEED_SEGMENT) {
             status = pn_ring_grow_or_stay(ring, batch, &may_shrink);
         }
@@ -388,6 +391,9 @@ pn_ring_get_and_unlock(pn_ring *ring, pn_sink *sink)
         uint64_t freed = 0;
         pn_status status = get_locked(ring, sink, &freed);
         pn_lock_release(&ring->cell->head_lock);
+        if (status == PN_OK) {
+            pn_notify(ring->domain, ring->offset, PN_FOR_PUT);
+        }
         if (freed != 0) {
             pn_heap_free(ring->domain, freed);
         } else if (status == PN_NEED_LEASES) {

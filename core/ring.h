@@ -226,16 +226,22 @@ pn_record_weight(const pn_record *record)
 void pn_record_count_puts(pn_domain *domain, const pn_record *record);
 void pn_record_count_takes(pn_domain *domain, const pn_record *record);
 
+/* For pn_kind. An item is there, or the end of the queue; there is room for one more. PN_FOR_JOIN is no state that could be
+ * looked at from outside the lock: false. */
+bool pn_ring_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
+
 /* --- for collect.c and sweep.c, under the domain's lock ----------------- */
 
 /* Called for each record; true ends the walk. */
 typedef bool (*pn_record_visit)(pn_domain *domain, uint64_t ring, const pn_record *record,
                                 void *context);
 
-/* Visit the records of all rings that may name objects. False: one could not be looked at just
+/* Visit the records of a ring, if any may name objects; false as below. */
+bool pn_ring_walk(pn_domain *domain, uint64_t ring, pn_record_visit visit, void *context);
+/* Visit the records of all objects that have some and may name objects (kind.h). False: one could not be looked at just
  * now (a stopped process has its lock), or the visitor ended it. */
 bool pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context);
-/* Does a record of any other ring name the object (or is that unknown just now)? */
+/* Does a record of any other object name the object (or is that unknown just now)? */
 bool pn_ring_any_names_object(pn_domain *domain, uint64_t object);
 /* Is the block a segment in use? */
 bool pn_ring_names_block(pn_domain *domain, uint64_t ring, uint64_t block);

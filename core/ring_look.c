@@ -4,6 +4,7 @@
 #include "ring_private.h"
 
 #include "heap.h"
+#include "kind.h"
 #include "slots.h"
 
 #define LOOK_NS (20 * 1000000LL) /* how long the sweep waits for a ring's lock */
@@ -73,6 +74,25 @@ pn_ring_within_limits(pn_ring_cell *cell, const pn_batch *batch)
     uint64_t count, bytes;
     outstanding(cell, &count, &bytes);
     return pn_ring_fits(cell, batch, count, bytes);
+}
+
+bool
+pn_ring_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    pn_ring_cell *cell = pn_at(domain, offset);
+    if (atomic_load_explicit(&cell->shut, memory_order_acquire) != 0) {
+        return (want & (PN_FOR_GET | PN_FOR_PUT)) != 0; /* get() and put() will say so */
+    }
+    uint64_t count, bytes;
+    outstanding(cell, &count, &bytes);
+    if ((want & PN_FOR_GET) &&
+        (count != 0 ||
+         (atomic_load_explicit(&cell->leases.orphans, memory_order_acquire) != 0 &&
+          atomic_load_explicit(&cell->leases.orphaned.count, memory_order_relaxed) != 0))) {
+        return true;
+    }
+    return (want & PN_FOR_PUT) && (cell->max_items == 0 || count < cell->max_items) &&
+           (cell->max_bytes == 0 || count == 0 || bytes < cell->max_bytes);
 }
 
 /* ---- making, looking, freeing ----------------------------------------------- */
@@ -181,16 +201,29 @@ may_name_objects(pn_ring_cell *cell)
 }
 
 bool
-pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
+pn_ring_walk(pn_domain *domain, uint64_t offset, pn_record_visit visit, void *context)
 {
-    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, 0); at != 0;
-         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_LARGE, at)) {
-        bool is_ring = atomic_load(&((pn_object *)pn_at(domain, at))->type) == PN_OBJECT_RING;
-        if (is_ring && may_name_objects(pn_at(domain, at)) && !walk(domain, at, visit, context)) {
+    return !may_name_objects(pn_at(domain, offset)) || walk(domain, offset, visit, context);
+}
+
+static bool
+walk_cells(pn_domain *domain, pn_block_kind cells, pn_record_visit visit, void *context)
+{
+    for (uint64_t at = pn_slab_next_cell(domain, cells, 0); at != 0;
+         at = pn_slab_next_cell(domain, cells, at)) {
+        const pn_kind *kind = pn_kind_of(pn_at(domain, at));
+        if (kind->walk != NULL && !kind->walk(domain, at, visit, context)) {
             return false;
         }
     }
     return true;
+}
+
+bool
+pn_ring_walk_all(pn_domain *domain, pn_record_visit visit, void *context)
+{
+    return walk_cells(domain, PN_BLOCK_SLAB_LARGE, visit, context) &&
+           walk_cells(domain, PN_BLOCK_SLAB_SMALL, visit, context);
 }
 
 static bool

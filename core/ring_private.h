@@ -4,6 +4,7 @@
 #define PN_RING_PRIVATE_H
 
 #include "futex.h"
+#include "listen.h"
 #include "ring.h"
 
 #define NUMBER_SHIFT 40

@@ -47,6 +47,9 @@ attempt(sleep_side *side, int64_t deadline)
         }
         status = pn_ring_put_locked(side->ring, side->batch, may_shrink);
         pn_lock_release(side->end_lock);
+        if (status == PN_OK) {
+            pn_notify(side->ring->domain, side->ring->offset, PN_FOR_GET);
+        }
         if (status == PN_NEED_SEGMENT) {
             status = pn_ring_grow_or_stay(side->ring, side->batch, &may_shrink);
         }
@@ -201,4 +204,6 @@ pn_ring_shut(pn_ring *ring, bool now)
     if (locked) {
         pn_lock_release(&cell->tail_lock);
     }
+    pn_fence_after_exchange(); /* after [shut] */
+    pn_notify(ring->domain, ring->offset, PN_FOR_ANY);
 }

@@ -125,7 +125,7 @@ reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *inde
         atomic_store(&slot->pid, 0);
         atomic_store(&slot->start_time, 0);
         atomic_store(&slot->stack, 0);
-        atomic_store(&slot->flags, flags);
+        atomic_store(&slot->flags, flags | (domain->visitor ? PN_SLOT_VISITOR : 0));
         atomic_store(&slot->parent_slot, domain->slot);
         atomic_store(&slot->parent_generation, domain->generation);
         atomic_store(&slot->report, 0);
@@ -190,6 +190,7 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     atomic_store(&slot->stack, self.stack);
     domain->slot = index;
     domain->generation = generation;
+    domain->visitor = atomic_load(&slot->flags) & PN_SLOT_VISITOR;
     atomic_store(&slot->state, PN_SLOT_LIVE);
     return PN_OK;
 }

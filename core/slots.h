@@ -25,7 +25,8 @@ enum {
     PN_SLOT_SWEPT = 64,    /* dead, reaped, swept: kept for the guardian alone */
     PN_SLOT_REAPED = 128,  /* dead, and no parent will ask how it ended */
     PN_SLOT_CLEAN =
-        256 /* it ended with exit code 0, or is about to: its leases are not redelivered */
+        256, /* it ended with exit code 0, or is about to: its leases are not redelivered */
+    PN_SLOT_VISITOR = 512 /* of another program, which uses objects of this one: find.h */
 };
 
 typedef struct pn_slot {
@@ -53,6 +54,8 @@ typedef enum {
     PN_WAIT_EVENT,
     PN_WAIT_CONDITION,
     PN_WAIT_BARRIER,
+    PN_WAIT_SEMAPHORE,
+    PN_WAIT_MANY, /* one of several; a line for each of them, with the same owner */
 } pn_wait_kind;
 
 /* Who sleeps on what; written on the way to sleep only. */

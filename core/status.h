@@ -13,6 +13,7 @@ typedef enum {
     PN_FULL,         /* maxsize or max_bytes reached */
     PN_NEED_SEGMENT, /* the ring needs a larger segment; the lock was let go */
     PN_NEED_LEASES,  /* no free entry for a lease; the lock was let go */
+    PN_NEED_TABLE,   /* the dictionary needs a larger table; the lock was let go */
     PN_NOTHING,      /* task_done() for nothing; no such dead letter */
     PN_SHUT_DOWN,    /* the queue was ended for all */
     PN_NOT_OWNER,    /* release by somebody who does not hold it */
@@ -24,6 +25,7 @@ typedef enum {
     PN_LAYOUT,       /* the other side uses another layout version */
     PN_NAMESPACE,    /* the other side lives in another pid namespace */
     PN_BROKEN,       /* the barrier was broken; its cell says why */
+    PN_EXISTS,       /* another object has that name */
     PN_SYSTEM        /* a system call failed; errno is set */
 } pn_status;
 

@@ -5,6 +5,7 @@
 
 #include "collect.h"
 #include "kind.h"
+#include "listen.h"
 #include "slots.h"
 
 #define SWEEP_EVERY_NS 1000000000LL
@@ -60,6 +61,8 @@ bury(pn_domain *domain, pn_block_kind kind, uint32_t slot, bool awaited)
          at = pn_slab_next_cell(domain, kind, at)) {
         const pn_kind *of = pn_kind_of(pn_at(domain, at));
         complete &= of->bury == NULL || of->bury(domain, at, slot, generation, awaited);
+        /* It may be ready now; or it was made ready, and whoever did it died before he told. */
+        pn_notify(domain, at, PN_FOR_ANY);
     }
     return complete;
 }
@@ -103,6 +106,7 @@ sweep_locked(pn_domain *domain, uint32_t index, fate fate)
     }
     uint64_t owner = pn_owner_word(index, atomic_load(&slot->generation));
     sweep_waits(domain, index);
+    pn_listen_sweep(domain, index);
     sweep_objects(domain, PN_BLOCK_SLAB_SMALL, index);
     sweep_objects(domain, PN_BLOCK_SLAB_LARGE, index);
     bool complete = bury(domain, PN_BLOCK_SLAB_SMALL, index, fate == AWAITED);

@@ -1,6 +1,20 @@
 """The claims, in the order in which they run."""
 
-from benchmarks.claims import arrays, batches, crowd, events, ints, joinable, loaned, locks, pingpong, starting, tuples
+from benchmarks.claims import (
+    arrays,
+    batches,
+    crowd,
+    dictionaries,
+    events,
+    ints,
+    joinable,
+    loaned,
+    locks,
+    pingpong,
+    starting,
+    tuples,
+    values,
+)
 from benchmarks.runner import Claim
 
 ALL: list[Claim] = [
@@ -12,7 +26,9 @@ ALL: list[Claim] = [
     arrays.CLAIM,
     loaned.CLAIM,
     locks.CLAIM,
+    values.CLAIM,
     events.CLAIM,
     joinable.CLAIM,
+    dictionaries.CLAIM,
     starting.CLAIM,
 ]

@@ -109,7 +109,8 @@ static bool
 has_own_reducer(pn_state *state)
 {
     PyObject *ndarray = (PyObject *)state->numpy.ndarray;
-    PyObject *own = PyDict_GetItemWithError(state->reducers, ndarray);
+    PyObject *own =
+        state->reducers == NULL ? NULL : PyDict_GetItemWithError(state->reducers, ndarray);
     if (own == NULL) {
         own = PyDict_GetItemWithError(state->numpy.copyreg, ndarray);
     }

@@ -20,15 +20,30 @@ is_shared(const SharedObject *self)
 
 /* ---- shared ones: one object for each, found by address ---------------------------- */
 
-/* The pickler learns of shared arrays before there is one to be pickled. */
-static int
-teach(pn_state *state)
+/* The pickler learns of shared arrays before there is one to be pickled: as soon as this process has a shared
+ * Buffer and numpy. A program of ctypes values never needs numpy, and does not import it. */
+int
+pn_teach_arrays(pn_state *state)
 {
-    if (state->array_reducer != NULL || state->teach == NULL) {
+    if (state->array_reducer != NULL || state->teach == NULL || state->registry.used == 0) {
         return 0;
     }
+    PyObject *numpy = PyImport_GetModule(state->numpy_name);
+    if (numpy == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    Py_DECREF(numpy);
     state->array_reducer = PyObject_CallNoArgs(state->teach);
     return state->array_reducer == NULL ? -1 : 0;
+}
+
+PyObject *
+pn_py_teach_arrays(PyObject *module, PyObject *Py_UNUSED(none))
+{
+    if (pn_teach_arrays(PyModule_GetState(module)) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 static int
@@ -37,12 +52,11 @@ list_shared(pn_state *state, BufferObject *self)
     const char *bytes = pn_buffer_bytes(self->shared.domain, self->shared.offset);
     uint64_t length = pn_buffer_length(self->shared.domain, self->shared.offset);
     /* An empty one is found as well. */
-    if (teach(state) < 0 ||
-        pn_registry_add(&state->registry, &self->shared, bytes, length ? length : 1) < 0) {
+    if (pn_registry_add(&state->registry, &self->shared, bytes, length ? length : 1) < 0) {
         return -1;
     }
     self->is_listed = true;
-    return 0;
+    return pn_teach_arrays(state);
 }
 
 /* The object that this process has already, borrowed. */
@@ -89,6 +103,17 @@ view_privately(BufferObject *self)
     return 0;
 }
 
+/* May somebody else be given what came from there, as it was put: from a queue with leases, or a dictionary? */
+static bool
+is_read_again(SharedObject *ring)
+{
+    if (atomic_load(&pn_shared_cell(ring)->type) == PN_OBJECT_DICT) {
+        return true;
+    }
+    const pn_ring_cell *cell = pn_at(ring->domain, ring->offset);
+    return cell->leases.kept;
+}
+
 SharedObject *
 pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
 {
@@ -110,8 +135,7 @@ pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset)
     if (is_shared) {
         return pn_buffer_attached(state, self);
     }
-    const pn_ring_cell *cell_of_ring = pn_at(ring->domain, ring->offset);
-    if (cell_of_ring->leases.kept && view_privately((BufferObject *)self) < 0) {
+    if (is_read_again(ring) && view_privately((BufferObject *)self) < 0) {
         Py_CLEAR(self);
     }
     return self;
@@ -133,34 +157,45 @@ buffer_dealloc(BufferObject *self)
 
 /* ---- making ------------------------------------------------------------------------- */
 
+/* What the caller asks for; `what`: the type that a user knows it by. */
+typedef struct {
+    const char *name, *what, *form;
+    Py_ssize_t length, form_length;
+    int shared;
+} wish;
+
 static int
-make(SharedObject *self, DomainObject *domain, const char *name, Py_ssize_t length, int shared)
+make(SharedObject *self, DomainObject *domain, const wish *wish)
 {
-    uint64_t offset, flags = shared ? PN_BUFFER_SHARED : 0;
+    const char *name = wish->name;
+    uint64_t offset, flags = wish->shared ? PN_BUFFER_SHARED : 0;
+    uint64_t length = (uint64_t)wish->length + (uint64_t)wish->form_length;
     uint32_t generation;
     pn_status status;
     Py_BEGIN_ALLOW_THREADS /* new pages are cleared: 1 GiB takes a third of a second */
-    status = pn_buffer_new(domain->domain, (uint64_t)length, flags, &offset, &generation);
+    status = pn_buffer_new(domain->domain, length, flags, &offset, &generation);
     Py_END_ALLOW_THREADS
     if (status != PN_OK) {
-        pn_raise(status, domain->domain, shared ? "shared_array" : "Buffer", name);
+        pn_raise(status, domain->domain, wish->what, name);
         return -1;
     }
     pn_shared_set(self, domain, offset, generation);
-    pn_object_set_name(domain->domain, offset, name);
-    return shared ? list_shared(pn_state_of((PyObject *)self), (BufferObject *)self) : 0;
+    if (wish->form_length > 0) {
+        pn_buffer_describe(domain->domain, offset, wish->form, (uint64_t)wish->form_length);
+    }
+    pn_object_set_name(domain->domain, offset, name); /* after the form: now it is found */
+    return wish->shared ? list_shared(pn_state_of((PyObject *)self), (BufferObject *)self) : 0;
 }
 
 static int
 buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"domain", "nbytes", "name", "shared", NULL};
+    static char *names[] = {"domain", "nbytes", "name", "shared", "what", "form", NULL};
     PyObject *domain_object;
-    Py_ssize_t length;
-    const char *name = "";
-    int shared = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|sp", names, &domain_object, &length, &name,
-                                     &shared)) {
+    wish wish = {.name = "", .what = "Buffer", .form = ""};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|spss#", names, &domain_object, &wish.length,
+                                     &wish.name, &wish.shared, &wish.what, &wish.form,
+                                     &wish.form_length)) {
         return -1;
     }
     DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
@@ -171,11 +206,119 @@ buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
-    if (length < 0) {
-        PyErr_Format(PyExc_ValueError, "nbytes must be 0 or more, not %zd", length);
+    if (wish.length < 0) {
+        PyErr_Format(PyExc_ValueError, "nbytes must be 0 or more, not %zd", wish.length);
         return -1;
     }
-    return make(self, domain, name, length, shared);
+    return make(self, domain, &wish);
+}
+
+/* ---- names ----------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(publish_doc, "_publish($self)\n--\n\n_find() finds it by its name, which keeps it. "
+                          "FileExistsError if it finds another one.");
+
+static PyObject *
+buffer_publish(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    pn_status status = pn_buffer_publish(self->domain, self->offset);
+    const char *name = pn_shared_cell(self)->name;
+    if (status == PN_EXISTS) {
+        PyErr_Format(PyExc_FileExistsError, "there is one named '%s' in this program already",
+                     name);
+        return NULL;
+    }
+    if (status != PN_OK) {
+        return pn_raise(status, self->domain, "Buffer", name);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(find_doc,
+             "_find($type, domain, name, /)\n--\n\nHold the one that was published under that "
+             "name; None: there is none.");
+
+static PyObject *
+buffer_find(PyTypeObject *type, PyObject *args)
+{
+    PyObject *domain_object;
+    const char *name;
+    if (!PyArg_ParseTuple(args, "Os:_find", &domain_object, &name)) {
+        return NULL;
+    }
+    SharedObject *self = (SharedObject *)type->tp_alloc(type, 0);
+    DomainObject *domain = self ? pn_domain_check((PyObject *)self, domain_object) : NULL;
+    if (domain == NULL) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    uint64_t offset;
+    uint32_t generation;
+    pn_status status = pn_buffer_find(domain->domain, name, &offset, &generation);
+    if (status != PN_OK) {
+        Py_DECREF(self);
+        if (status == PN_NOTHING) {
+            Py_RETURN_NONE;
+        }
+        return pn_raise(status, domain->domain, "Buffer", name);
+    }
+    pn_shared_set(self, domain, offset, generation);
+    return (PyObject *)pn_buffer_attached(pn_state_of((PyObject *)self), self);
+}
+
+PyDoc_STRVAR(
+    unlink_doc,
+    "_unlink($type, domain, offset, generation, /)\n--\n\nTake its name away; False: it has "
+    "none any more. It is freed when nobody holds it.");
+
+static PyObject *
+buffer_unlink(PyTypeObject *type, PyObject *args)
+{
+    PyObject *domain_object;
+    unsigned long long offset;
+    unsigned int generation;
+    PyObject *module = PyType_GetModuleByDef(type, &pn_module);
+    pn_state *state = module ? PyModule_GetState(module) : NULL;
+    if (state == NULL || !PyArg_ParseTuple(args, "O!KI:_unlink", state->domain_type, &domain_object,
+                                           &offset, &generation)) {
+        return NULL;
+    }
+    pn_domain *domain = ((DomainObject *)domain_object)->domain;
+    pn_status status = pn_buffer_unlink(domain, offset, generation);
+    if (status != PN_OK && status != PN_NOTHING) {
+        return pn_raise(status, domain, "Buffer", "?");
+    }
+    return PyBool_FromLong(status == PN_OK);
+}
+
+PyDoc_STRVAR(clear_doc, "_clear($self)\n--\n\nAll its bytes become 0.");
+
+static PyObject *
+buffer_clear(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    memset(pn_buffer_bytes(self->domain, self->offset), 0,
+           pn_buffer_length(self->domain, self->offset));
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(seal_doc, "_seal($self)\n--\n\nNobody is given a writable view any more.");
+
+static PyObject *
+buffer_seal(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    atomic_fetch_or(&pn_buffer_at(self->domain, self->offset)->flags, PN_BUFFER_READONLY);
+    Py_RETURN_NONE;
 }
 
 /* ---- looking --------------------------------------------------------------------------- */
@@ -201,6 +344,18 @@ buffer_get(SharedObject *self, Py_buffer *view, int flags)
 }
 
 static PyObject *
+get_form(SharedObject *self, void *Py_UNUSED(closure))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    const char *bytes = pn_buffer_bytes(self->domain, self->offset);
+    uint64_t text = atomic_load(&pn_buffer_at(self->domain, self->offset)->form);
+    return PyUnicode_DecodeUTF8(bytes + pn_buffer_length(self->domain, self->offset),
+                                (Py_ssize_t)text, "replace");
+}
+
+static PyObject *
 get_nbytes(SharedObject *self, void *Py_UNUSED(closure))
 {
     if (!pn_shared_made(self)) {
@@ -215,8 +370,18 @@ get_readonly(SharedObject *self, void *Py_UNUSED(closure))
     return pn_shared_made(self) ? PyBool_FromLong(is_readonly(self)) : NULL;
 }
 
+static PyMethodDef methods[] = {
+    {"_find", (PyCFunction)buffer_find, METH_VARARGS | METH_CLASS, find_doc},
+    {"_unlink", (PyCFunction)buffer_unlink, METH_VARARGS | METH_CLASS, unlink_doc},
+    {"_publish", (PyCFunction)buffer_publish, METH_NOARGS, publish_doc},
+    {"_clear", (PyCFunction)buffer_clear, METH_NOARGS, clear_doc},
+    {"_seal", (PyCFunction)buffer_seal, METH_NOARGS, seal_doc},
+    {NULL},
+};
+
 static PyGetSetDef getset[] = {
     {"nbytes", (getter)get_nbytes, NULL, "how many bytes it has", NULL},
+    {"_form", (getter)get_form, NULL, "what stands in it, in its maker's words", NULL},
     {"readonly", (getter)get_readonly, NULL, "are its views read-only?", NULL},
     {NULL},
 };
@@ -225,10 +390,12 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, buffer_dealloc},
     {Py_tp_init, buffer_init},
     {Py_tp_new, PyType_GenericNew},
+    {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_bf_getbuffer, buffer_get},
-    {Py_tp_doc, "Buffer(domain, nbytes, name=\"\", shared=False)\n--\n\n"
-                "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
+    {Py_tp_doc,
+     "Buffer(domain, nbytes, name=\"\", shared=False, what=\"Buffer\", form=\"\")\n--\n\n"
+     "Bytes in shared memory, whatever stands in them; every view keeps them alive."},
     {0, NULL},
 };
 

@@ -158,7 +158,9 @@ pn_make_buffer(SharedObject *ring, size_t length)
     uint32_t generation;
     pn_status status = pn_buffer_new(ring->domain, length, 0, &offset, &generation);
     if (status != PN_OK) {
-        pn_raise(status, ring->domain, "Queue", pn_shared_cell(ring)->name);
+        bool is_dict = atomic_load(&pn_shared_cell(ring)->type) == PN_OBJECT_DICT;
+        pn_raise(status, ring->domain, is_dict ? "SharedDict" : "Queue",
+                 pn_shared_cell(ring)->name);
         return 0;
     }
     return offset;

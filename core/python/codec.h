@@ -50,6 +50,13 @@ uint64_t pn_make_buffer(SharedObject *ring, size_t length);
 int pn_tree_encode(pn_writer *out, PyObject *obj);
 PyObject *pn_tree_decode(const char *bytes, size_t length);
 
+/* --- dict_key.c --- */
+/* Append the canonical form of a key, then the one that it is shown in, if that is another. 0, or -1 with TypeError or
+ * ValueError. */
+int pn_key_encode(pn_writer *out, PyObject *key, uint32_t *length, uint32_t *shown);
+/* From the form that it is shown in. */
+PyObject *pn_key_decode(const char *bytes, size_t length);
+
 /* --- pickled.c --- */
 
 #define PN_BESIDE                                                                                  \

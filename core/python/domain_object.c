@@ -1,6 +1,8 @@
 /* The domain as Python sees it: making, attaching, and the process table in it. */
 #include "objects.h"
 
+#include "../buffer.h"
+#include "../find.h"
 #include "../heap.h"
 #include "../sweep.h"
 
@@ -24,6 +26,9 @@ static void
 domain_dealloc(DomainObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    if (self->weak != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
     if (self->domain != NULL) {
         pn_domain_close(self->domain);
     }
@@ -52,18 +57,29 @@ domain_create(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return status == PN_OK ? wrap(type, domain) : pn_raise(status, NULL, "domain", "");
 }
 
-PyDoc_STRVAR(attach_doc, "attach($type, fd, slot=None, generation=0)\n--\n\n"
+PyDoc_STRVAR(attach_doc, "attach($type, fd, slot=None, generation=0, visitor=False)\n--\n\n"
                          "Map the domain behind a descriptor, which becomes the domain's own, and "
-                         "claim the slot that the parent reserved (None: reserve one).");
+                         "claim the slot that the parent reserved (None: reserve one). A visitor "
+                         "belongs to another program, and gives its slot up with the Domain.");
+
+/* It was mapped in vain: the descriptor stays the caller's, as after every failure. */
+static PyObject *
+give_up(pn_domain *domain)
+{
+    domain->fd = -1;
+    pn_domain_close(domain);
+    return NULL;
+}
 
 static PyObject *
 domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd", "slot", "generation", NULL};
-    int fd;
+    static char *names[] = {"fd", "slot", "generation", "visitor", NULL};
+    int fd, visitor = 0;
     PyObject *slot = Py_None;
     unsigned int generation = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|OI", names, &fd, &slot, &generation)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|OIp", names, &fd, &slot, &generation,
+                                     &visitor)) {
         return NULL;
     }
     pn_domain *domain;
@@ -73,11 +89,11 @@ domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     uint32_t index = 0;
     status = PN_STALE;
+    domain->visitor = visitor;
     if (slot != Py_None) {
         index = (uint32_t)PyLong_AsUnsignedLong(slot);
         if (PyErr_Occurred()) {
-            pn_domain_close(domain);
-            return NULL;
+            return give_up(domain);
         }
         status = pn_slot_claim(domain, index, generation);
     }
@@ -89,8 +105,7 @@ domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     if (status != PN_OK) {
         pn_raise(status, domain, "domain", "");
-        pn_domain_close(domain);
-        return NULL;
+        return give_up(domain);
     }
     return wrap(type, domain);
 }
@@ -107,6 +122,85 @@ domain_watch(PyTypeObject *type, PyObject *argument)
     pn_domain *domain;
     pn_status status = pn_domain_attach(&domain, fd);
     return status == PN_OK ? wrap(type, domain) : pn_raise(status, NULL, "domain", "");
+}
+
+PyDoc_STRVAR(identify_doc,
+             "identify(fd, /)\n--\n\n"
+             "(uuid, layout version, inode of the pid namespace) of the domain behind "
+             "a descriptor, which stays the caller's; None: it is no domain.");
+
+static PyObject *
+domain_identify(PyObject *Py_UNUSED(type), PyObject *argument)
+{
+    int fd = (int)PyLong_AsLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    pn_identity identity;
+    pn_status status = pn_domain_identify(fd, &identity);
+    if (status == PN_LAYOUT) {
+        Py_RETURN_NONE;
+    }
+    if (status != PN_OK) {
+        return pn_raise(status, NULL, "domain", "");
+    }
+    return Py_BuildValue("y#IK", identity.uuid, (Py_ssize_t)sizeof(identity.uuid), identity.version,
+                         (unsigned long long)identity.pid_namespace);
+}
+
+/* ---- objects by name --------------------------------------------------------------- */
+
+/* (type, offset, generation, name); NULL without an exception for what its maker did not mean to be found. It may be
+ * freed by now, and another one made in its cell: then the handle is refused by whoever uses it. */
+static PyObject *
+describe(pn_state *state, pn_domain *domain, const pn_found *found)
+{
+    PyTypeObject *type = found->type < PN_OBJECT_TYPES ? state->kinds[found->type] : NULL;
+    if (found->type == PN_OBJECT_RING &&
+        ((const pn_ring_cell *)pn_at(domain, found->offset))->leases.kept) {
+        type = state->leased_type;
+    } else if (found->type == PN_OBJECT_BUFFER &&
+               atomic_load(&pn_buffer_at(domain, found->offset)->form) == 0) {
+        type = NULL;
+    } else if (found->type == PN_OBJECT_CONDITION &&
+               atomic_load(&((const pn_object *)pn_at(domain, found->offset))->mate) == 0) {
+        type = NULL; /* not made to its end, or its lock is of another program */
+    }
+    if (type == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue(
+        "OKIN", (PyObject *)type, (unsigned long long)found->offset, found->generation,
+        PyUnicode_DecodeUTF8(found->name, (Py_ssize_t)strlen(found->name), "replace"));
+}
+
+static PyObject *
+domain_named(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_state *state = pn_state_of((PyObject *)self);
+    pn_found *found;
+    size_t count;
+    pn_status status;
+    if (state == NULL) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    status = pn_find_named(self->domain, &found, &count);
+    Py_END_ALLOW_THREADS
+    if (status != PN_OK) {
+        return status == PN_NO_MEMORY ? PyErr_NoMemory()
+                                      : pn_raise(status, self->domain, "domain", "");
+    }
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *line = describe(state, self->domain, &found[i]);
+        if ((line == NULL && PyErr_Occurred()) || (line != NULL && PyList_Append(list, line) < 0)) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(line);
+    }
+    free(found);
+    return list;
 }
 
 /* ---- slots ------------------------------------------------------------------------ */
@@ -305,6 +399,25 @@ domain_used(DomainObject *self, PyObject *Py_UNUSED(none))
                          (unsigned long long)pn_heap_used(domain, PN_BLOCK_REPORT));
 }
 
+static PyObject *
+domain_objects(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    pn_domain *domain = self->domain;
+    unsigned long count = 0;
+    pn_status status = pn_domain_enter(domain);
+    if (status != PN_OK) {
+        return pn_raise(status, domain, "Domain", "");
+    }
+    for (pn_block_kind kind = PN_BLOCK_SLAB_SMALL; kind <= PN_BLOCK_SLAB_LARGE; kind++) {
+        for (uint64_t at = pn_slab_next_cell(domain, kind, 0); at != 0;
+             at = pn_slab_next_cell(domain, kind, at)) {
+            count++;
+        }
+    }
+    pn_domain_leave(domain);
+    return PyLong_FromUnsignedLong(count);
+}
+
 /* ---- attributes ------------------------------------------------------------------------ */
 
 static PyObject *
@@ -343,7 +456,19 @@ get_generation(DomainObject *self, void *Py_UNUSED(closure))
     return PyLong_FromUnsignedLong(self->domain->generation);
 }
 
+static PyObject *
+get_visitor(DomainObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->domain->visitor);
+}
+
+static PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(DomainObject, weak), READONLY, NULL},
+    {NULL},
+};
+
 static PyGetSetDef getset[] = {
+    {"visitor", (getter)get_visitor, NULL, "does it belong to another program?", NULL},
     {"fd", (getter)get_fd, NULL, "its memfd", NULL},
     {"uuid", (getter)get_uuid, NULL, "16 bytes that name it", NULL},
     {"size", (getter)get_size, NULL, "bytes of address space", NULL},
@@ -359,6 +484,9 @@ static PyMethodDef methods[] = {
     {"attach", (PyCFunction)(void (*)(void))domain_attach,
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, attach_doc},
     {"watch", (PyCFunction)domain_watch, METH_O | METH_CLASS, watch_doc},
+    {"identify", (PyCFunction)domain_identify, METH_O | METH_STATIC, identify_doc},
+    {"named", (PyCFunction)domain_named, METH_NOARGS,
+     "named($self)\n--\n\nWhat can be found by a name: [(type, offset, generation, name)]."},
     {"reserve_slot", (PyCFunction)domain_reserve_slot, METH_VARARGS, NULL},
     {"release_slot", (PyCFunction)domain_release_slot, METH_VARARGS, NULL},
     {"slots", (PyCFunction)domain_slots, METH_NOARGS, NULL},
@@ -384,12 +512,15 @@ static PyMethodDef methods[] = {
      "cool($self, idle, /)\n--\n\n"
      "Give back the memory of what has been free for `idle` seconds; how many bytes."},
     {"used", (PyCFunction)domain_used, METH_NOARGS, NULL},
+    {"objects", (PyCFunction)domain_objects, METH_NOARGS,
+     "objects($self)\n--\n\nHow many shared objects there are."},
     {NULL},
 };
 
 static PyType_Slot type_slots[] = {
     {Py_tp_dealloc, domain_dealloc},
     {Py_tp_methods, methods},
+    {Py_tp_members, members},
     {Py_tp_getset, getset},
     {Py_tp_doc, "The one shared memory of a program."},
     {0, NULL},

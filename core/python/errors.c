@@ -49,9 +49,11 @@ pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name
     case PN_NO_MEMORY:
         return pn_raise_named(
             "procession._base.errors", "DomainFull",
-            "no memory for %s '%s'; the limit that bound: %s. Consume faster, give the queue "
-            "maxsize= or max_bytes=, or raise PROCESSION_MAX_BYTES.",
-            what, name, domain != NULL && domain->limit[0] ? domain->limit : "private memory");
+            "no memory for %s '%s'; the limit that bound: %s. %s, or raise PROCESSION_MAX_BYTES.",
+            what, name, domain != NULL && domain->limit[0] ? domain->limit : "private memory",
+            strcmp(what, "SharedDict") == 0
+                ? "Remove items that are not needed"
+                : "Consume faster, give the queue maxsize= or max_bytes=");
     case PN_TOO_BIG:
         return pn_raise_named("procession._base.errors", "DomainFull",
                               "an object for %s '%s' is larger than the whole domain may be "

@@ -38,6 +38,15 @@ leased_task_done(RingObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
+static PyObject *
+leased_mark_join(RingObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(&self->shared)) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLong(pn_ring_join_mark(&self->ring));
+}
+
 PyDoc_STRVAR(join_doc, "join($self, timeout=None)\n--\n\n"
                        "Wait until every item that was put is done; False if that did not come\n"
                        "within `timeout` seconds.");
@@ -179,6 +188,10 @@ leased_letter(RingObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"task_done", (PyCFunction)leased_task_done, METH_NOARGS, task_done_doc},
+    {"_mark_join", (PyCFunction)leased_mark_join, METH_NOARGS,
+     "_mark_join($self)\n--\n\n"
+     "A number that will be another one once nothing was unfinished at some instant after this "
+     "call."},
     {"join", (PyCFunction)(void (*)(void))leased_join, METH_VARARGS | METH_KEYWORDS, join_doc},
     {"_get_item", (PyCFunction)(void (*)(void))leased_get_item, METH_FASTCALL | METH_KEYWORDS,
      get_item_doc},

@@ -2,6 +2,7 @@
  * release it: owned by a process, not by a thread). */
 #include "objects.h"
 
+#include "../bell.h"
 #include "../patience.h"
 
 /* NULL with an exception if it was not made. */
@@ -94,6 +95,14 @@ wait_for(SharedObject *self, pn_lock *lock, int64_t deadline, bool ledger)
     }
 }
 
+/* It was released: who waits for it among others hears of it (listen.h). */
+static void
+tell(SharedObject *self)
+{
+    pn_fence_after_exchange(); /* after the lock's compare-and-swap */
+    pn_notify(self->domain, self->offset, PN_FOR_GET);
+}
+
 /* 1 taken, 0 not in time, -1 with an exception. */
 static int
 acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
@@ -106,12 +115,14 @@ acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
     *status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
     if (*status == PN_BUSY) {
         if (!block) {
+            pn_bell_settle(self->domain, self->offset);
             return 0;
         }
         *status = wait_for(self, lock, deadline, ledger);
     }
     if (*status == PN_OK || *status == PN_OWNER_DIED) {
         atomic_store_explicit(&lock->holder, self->domain->slot + 1, memory_order_relaxed);
+        pn_bell_settle(self->domain, self->offset);
         return 1;
     }
     if (*status == PN_TIMEOUT) {
@@ -123,9 +134,9 @@ acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
     return -1;
 }
 
-static int
-parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
-              int64_t *deadline)
+int
+pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
+                 int64_t *deadline)
 {
     PyObject *block_argument = count > 0 ? args[0] : NULL;
     PyObject *timeout = count > 1 ? args[1] : NULL;
@@ -166,7 +177,7 @@ lock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObje
 {
     int block = 1;
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse_acquire(args, count, names, &block, &deadline) < 0) {
+    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
         return NULL;
     }
     pn_status status;
@@ -187,6 +198,7 @@ mutex_taken(SharedObject *self, int taken, pn_status status)
         if (result == NULL) {
             if (pn_lock_mine(lock_of(self))) {
                 pn_lock_release_marked(lock_of(self));
+                tell(self);
             }
             return NULL;
         }
@@ -200,7 +212,7 @@ mutex_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
 {
     int block = 1;
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse_acquire(args, count, names, &block, &deadline) < 0) {
+    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
         return NULL;
     }
     pn_lock *lock = lock_of(self);
@@ -224,7 +236,7 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
 {
     int block = 1;
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse_acquire(args, count, names, &block, &deadline) < 0) {
+    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
         return NULL;
     }
     pn_lock *lock = lock_of(self);
@@ -238,6 +250,19 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
     pn_status status;
     int taken = acquire(self, block, deadline, &status);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+bool
+pn_is_rlock_acquire(PyObject *method)
+{
+    return PyCFunction_Check(method) &&
+           PyCFunction_GET_FUNCTION(method) == (PyCFunction)(void (*)(void))rlock_acquire;
+}
+
+PyObject *
+pn_rlock_take(SharedObject *self)
+{
+    return rlock_acquire(self, NULL, 0, NULL);
 }
 
 /* ---- releasing ------------------------------------------------------------- */
@@ -256,6 +281,7 @@ mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
     if (status != PN_OK) {
         return raise_for(self, status);
     }
+    tell(self);
     Py_RETURN_NONE;
 }
 
@@ -276,7 +302,14 @@ rlock_release(SharedObject *self, PyObject *Py_UNUSED(none))
         Py_RETURN_NONE;
     }
     pn_lock_release(lock);
+    tell(self);
     Py_RETURN_NONE;
+}
+
+PyObject *
+pn_rlock_give(SharedObject *self)
+{
+    return rlock_release(self, NULL);
 }
 
 static PyObject *
@@ -291,6 +324,7 @@ lock_release(SharedObject *self, PyObject *Py_UNUSED(none))
                      pn_shared_cell(self)->name);
         return NULL;
     }
+    tell(self);
     Py_RETURN_NONE;
 }
 
@@ -348,6 +382,7 @@ pn_lock_let_go(SharedObject *self)
     pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
     if (is_ledger(self)) {
         pn_ledger_release(lock);
+        tell(self);
         return 0;
     }
     uint32_t depth = lock->depth;
@@ -357,6 +392,7 @@ pn_lock_let_go(SharedObject *self)
     } else {
         pn_lock_release(lock);
     }
+    tell(self);
     return depth;
 }
 

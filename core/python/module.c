@@ -42,7 +42,9 @@ static PyMethodDef functions[] = {
      "_use_serializer($module, dumps, loads, /)\n--\n\nHow items that are not plain become bytes."},
     {"_use_arrays", use_arrays, METH_VARARGS,
      "_use_arrays($module, teach, reducers, /)\n--\n\n"
-     "Whom to call when the first shared Buffer is here, and what pickling was told of types."},
+     "Whom to call when a shared Buffer and numpy are here, and what pickling was told of types."},
+    {"teach_arrays", pn_py_teach_arrays, METH_NOARGS,
+     "teach_arrays($module)\n--\n\nCall it, if both are here and it was not called before."},
     {"find_shared", pn_py_find_shared, METH_O,
      "find_shared($module, obj, /)\n--\n\n"
      "The shared Buffer in which all bytes of an object lie, and where its first element is there; "
@@ -86,6 +88,10 @@ static PyMethodDef functions[] = {
      "settle_threads($module, domain, slot, generation, /)\n--\n\n"
      "Fork and forget a child of that line: libraries that know of fork end their threads. How "
      "many threads there are now."},
+    {"wait_any", pn_py_wait_any, METH_VARARGS,
+     "wait_any($module, items, timeout=None, /)\n--\n\n"
+     "Sleep until one of the (shared object, what for) pairs is ready; the indices of all that are "
+     "then, none after `timeout` seconds. What for: 1 to get, 2 to put, 4 to join."},
     {"thread_count", pn_py_thread_count, METH_NOARGS,
      "thread_count($module)\n--\n\nHow many threads this process has; -1: /proc does not tell."},
     {"dispositions", pn_py_dispositions, METH_NOARGS,
@@ -107,29 +113,18 @@ module_exec(PyObject *module)
     pn_state *state = PyModule_GetState(module);
     pn_platform_init();
     state->buffers_name = Py_BuildValue("(s)", "buffers");
-    if (state->buffers_name == NULL ||
-        add_type(module, &pn_domain_spec, NULL, &state->domain_type) < 0 ||
-        add_type(module, &pn_child_spec, NULL, &state->child_type) < 0 ||
-        add_type(module, &pn_shared_spec, NULL, &state->shared_type) < 0 ||
-        add_type(module, &pn_ring_spec, state->shared_type, &state->ring_type) < 0 ||
-        add_type(module, &pn_leased_spec, state->ring_type, &state->leased_type) < 0 ||
-        add_type(module, &pn_mutex_spec, state->shared_type, &state->mutex_type) < 0 ||
-        add_type(module, &pn_rlock_spec, state->shared_type, &state->rlock_type) < 0 ||
-        add_type(module, &pn_lock_spec, state->shared_type, &state->lock_type) < 0 ||
-        add_type(module, &pn_buffer_spec, state->shared_type, &state->buffer_type) < 0 ||
-        add_type(module, &pn_event_spec, state->shared_type, &state->event_type) < 0 ||
-        add_type(module, &pn_condition_spec, state->shared_type, &state->condition_type) < 0 ||
-        add_type(module, &pn_barrier_spec, state->shared_type, &state->barrier_type) < 0) {
+    state->numpy_name = PyUnicode_InternFromString("numpy");
+    if (state->buffers_name == NULL || state->numpy_name == NULL ||
+        PyModule_AddIntConstant(module, "LAYOUT_VERSION", PN_LAYOUT_VERSION) < 0) {
         return -1;
     }
-    state->kinds[PN_OBJECT_RING] = state->ring_type;
-    state->kinds[PN_OBJECT_MUTEX] = state->mutex_type;
-    state->kinds[PN_OBJECT_RLOCK] = state->rlock_type;
-    state->kinds[PN_OBJECT_LOCK] = state->lock_type;
-    state->kinds[PN_OBJECT_BUFFER] = state->buffer_type;
-    state->kinds[PN_OBJECT_EVENT] = state->event_type;
-    state->kinds[PN_OBJECT_CONDITION] = state->condition_type;
-    state->kinds[PN_OBJECT_BARRIER] = state->barrier_type;
+#define ADD(name, base, kind)                                                                      \
+    if (add_type(module, &pn_##name##_spec, state->base##_type, &state->name##_type) < 0) {        \
+        return -1;                                                                                 \
+    }                                                                                              \
+    state->kinds[PN_OBJECT_##kind] = state->name##_type;
+    PN_PYTHON_TYPES(ADD)
+    state->kinds[PN_OBJECT_FREE] = NULL;
     return 0;
 }
 
@@ -137,18 +132,8 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     pn_state *state = PyModule_GetState(module);
-    Py_VISIT(state->domain_type);
-    Py_VISIT(state->child_type);
-    Py_VISIT(state->shared_type);
-    Py_VISIT(state->ring_type);
-    Py_VISIT(state->leased_type);
-    Py_VISIT(state->mutex_type);
-    Py_VISIT(state->rlock_type);
-    Py_VISIT(state->lock_type);
-    Py_VISIT(state->buffer_type);
-    Py_VISIT(state->event_type);
-    Py_VISIT(state->condition_type);
-    Py_VISIT(state->barrier_type);
+#define VISIT(name, base, kind) Py_VISIT(state->name##_type);
+    PN_PYTHON_TYPES(VISIT)
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     Py_VISIT(state->teach);
@@ -165,24 +150,15 @@ static int
 module_clear(PyObject *module)
 {
     pn_state *state = PyModule_GetState(module);
-    Py_CLEAR(state->domain_type);
-    Py_CLEAR(state->child_type);
-    Py_CLEAR(state->shared_type);
-    Py_CLEAR(state->ring_type);
-    Py_CLEAR(state->leased_type);
-    Py_CLEAR(state->mutex_type);
-    Py_CLEAR(state->rlock_type);
-    Py_CLEAR(state->lock_type);
-    Py_CLEAR(state->buffer_type);
-    Py_CLEAR(state->event_type);
-    Py_CLEAR(state->condition_type);
-    Py_CLEAR(state->barrier_type);
+#define CLEAR(name, base, kind) Py_CLEAR(state->name##_type);
+    PN_PYTHON_TYPES(CLEAR)
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
     Py_CLEAR(state->teach);
     Py_CLEAR(state->reducers);
     Py_CLEAR(state->array_reducer);
     Py_CLEAR(state->buffers_name);
+    Py_CLEAR(state->numpy_name);
     Py_CLEAR(state->numpy.ndarray);
     for (size_t i = 0; i < PN_ARRAY_DTYPES; i++) {
         Py_CLEAR(state->numpy.dtypes[i]);

@@ -31,15 +31,39 @@ typedef struct {
     PyObject *dtype_name, *setflags_name, *fortran;
 } pn_numpy;
 
+/* The types of this module: name, base, and the cells that one stands for (FREE: none). A line for each. */
+#define PN_PYTHON_TYPES(TYPE)                                                                      \
+    TYPE(domain, none, FREE)                                                                       \
+    TYPE(child, none, FREE)                                                                        \
+    TYPE(shared, none, FREE)                                                                       \
+    TYPE(ring, shared, RING)                                                                       \
+    TYPE(leased, ring, FREE)                                                                       \
+    TYPE(mutex, shared, MUTEX)                                                                     \
+    TYPE(rlock, shared, RLOCK)                                                                     \
+    TYPE(lock, shared, LOCK)                                                                       \
+    TYPE(buffer, shared, BUFFER)                                                                   \
+    TYPE(event, shared, EVENT)                                                                     \
+    TYPE(condition, shared, CONDITION)                                                             \
+    TYPE(barrier, shared, BARRIER)                                                                 \
+    TYPE(atomic, shared, ATOMIC)                                                                   \
+    TYPE(guarded, none, FREE)                                                                      \
+    TYPE(guarded_attribute, none, FREE)                                                            \
+    TYPE(dict, shared, DICT)                                                                       \
+    TYPE(semaphore, shared, SEMAPHORE)                                                             \
+    TYPE(bell, none, FREE)
+
+#define PN_TYPE_MEMBER(name, base, kind) PyTypeObject *name##_type;
+#define PN_TYPE_SPEC(name, base, kind) extern PyType_Spec pn_##name##_spec;
+
 typedef struct {
-    PyTypeObject *domain_type, *child_type, *shared_type, *ring_type, *leased_type, *mutex_type,
-        *rlock_type, *lock_type, *buffer_type;
-    PyTypeObject *event_type, *condition_type, *barrier_type;
+    PyTypeObject *none_type; /* NULL: the base of those that have none */
+    PN_PYTHON_TYPES(PN_TYPE_MEMBER)
     PyTypeObject *kinds[PN_OBJECT_TYPES]; /* borrowed: which of them is that of a cell's type */
     PyObject *dumps;                      /* dumps(obj, domain): serialize.py */
     PyObject *loads;                      /* loads(memoryview, buffers=None) -> obj */
     PyObject *buffers_name;               /* ("buffers",) */
-    PyObject *teach;                      /* called once, when the first shared Buffer is here */
+    PyObject *numpy_name;                 /* "numpy" */
+    PyObject *teach;                      /* called once, when a shared Buffer and numpy are here */
     PyObject *reducers;      /* type -> function: what multiprocessing's pickler was told */
     PyObject *array_reducer; /* what teach() registered there for arrays; None: not ours alone */
     pn_registry registry;
@@ -54,6 +78,7 @@ pn_state *pn_state_of(PyObject *instance);
 typedef struct {
     PyObject_HEAD
     pn_domain *domain;
+    PyObject *weak; /* those of other programs go when nobody uses them any more */
 } DomainObject;
 
 /* The base of all shared objects: a cell of a domain, held as long as this lives. */
@@ -67,9 +92,7 @@ struct SharedObject {
     bool unrepaired; /* and its hook raised, so that the next owner is to be told as well */
 };
 
-extern PyType_Spec pn_event_spec, pn_condition_spec, pn_barrier_spec;
-extern PyType_Spec pn_domain_spec, pn_child_spec, pn_shared_spec, pn_ring_spec, pn_leased_spec,
-    pn_mutex_spec, pn_rlock_spec, pn_lock_spec, pn_buffer_spec;
+PN_PYTHON_TYPES(PN_TYPE_SPEC)
 
 typedef struct {
     SharedObject shared;
@@ -130,6 +153,15 @@ int pn_lock_take_back(SharedObject *lock, uint32_t depth, pn_word *pauses_in_vai
 SharedObject *pn_buffer_object(pn_state *state, SharedObject *ring, uint64_t offset);
 /* The same for one that was just attached, whose reference is taken over. */
 SharedObject *pn_buffer_attached(pn_state *state, SharedObject *self);
+/* Let the pickler learn of shared arrays, if there can be one by now; -1 with an exception. */
+int pn_teach_arrays(pn_state *state);
+PyObject *pn_py_teach_arrays(PyObject *module, PyObject *none);
+
+/* --- lock_object.c --- */
+/* Is it acquire() of an RLock, as its class has it from here? Then these do what it and release() do. */
+bool pn_is_rlock_acquire(PyObject *method);
+PyObject *pn_rlock_take(SharedObject *self);
+PyObject *pn_rlock_give(SharedObject *self);
 
 /* --- registry.c --- */
 /* The shared Buffer in which all of these bytes lie, borrowed; NULL: none. */
@@ -177,6 +209,14 @@ PyObject *pn_py_dispositions(PyObject *module, PyObject *none);
 /* Raise what `status` means; `what` and `name` say to whom. Returns NULL. */
 PyObject *pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name);
 PyObject *pn_raise_named(const char *module, const char *exception, const char *format, ...);
+
+/* --- lock_object.c --- */
+/* The arguments of acquire(block=True, timeout=None); -1 with an exception. */
+int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
+                     int64_t *deadline);
+
+/* --- wait_object.c --- */
+PyObject *pn_py_wait_any(PyObject *module, PyObject *args);
 
 /* --- blocking.c --- */
 /* A deadline from a timeout argument (None: for ever); -1 with an exception. Negative

@@ -221,6 +221,9 @@ pn_encode_pickled(pn_state *state, SharedObject *ring, pn_writer *out, size_t st
         PyErr_SetString(PyExc_RuntimeError, "no serializer: import procession first");
         return -1;
     }
+    if (pn_teach_arrays(state) < 0) {
+        return -1;
+    }
     PyObject *parts =
         PyObject_CallFunctionObjArgs(state->dumps, obj, (PyObject *)ring->domain_object, NULL);
     if (parts == NULL) {

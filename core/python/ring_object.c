@@ -5,6 +5,8 @@
  * under a shared lock. The first attempt keeps the GIL; only sleeping lets it go. */
 #include "objects.h"
 
+#include "../bell.h"
+
 #define STACK_BUFFER 1024
 /* get_nowait() on a queue that has items waits so long for another taker to finish. */
 #define NOWAIT_NS (50 * 1000000LL)
@@ -153,6 +155,9 @@ static int
 put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
 {
     pn_status status = pn_ring_try_put(&self->ring, batch);
+    if (self->ring.cell->max_items != 0 || self->ring.cell->max_bytes != 0) {
+        pn_bell_settle(self->shared.domain, self->shared.offset); /* there may be no room now */
+    }
     if (status == PN_OK) {
         return 0;
     }
@@ -331,11 +336,13 @@ static int
 take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
 {
     pn_status status = pn_ring_try_get(&self->ring, sink);
+    pn_bell_settle(self->shared.domain, self->shared.offset); /* it may be empty now */
     if (status == PN_OK) {
         return 0;
     }
     if (status == PN_BUSY || (status == PN_EMPTY && block)) {
         status = get_sleeping(self, sink, block ? deadline : pn_now() + NOWAIT_NS);
+        pn_bell_settle(self->shared.domain, self->shared.offset);
     }
     if (status == PN_OK) {
         return 0;

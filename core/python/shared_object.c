@@ -117,7 +117,8 @@ shared_attach(PyTypeObject *type, PyObject *args)
         Py_DECREF(self);
         return NULL;
     }
-    if (atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_RING) {
+    if (atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_RING ||
+        atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_DICT) {
         PyObject *opened = PyObject_CallMethod((PyObject *)self, "_open", NULL);
         if (opened == NULL) {
             Py_DECREF(self);
@@ -153,6 +154,52 @@ shared_hold_for(SharedObject *self, PyObject *argument)
 }
 
 static PyObject *
+shared_set_mate(SharedObject *self, PyObject *argument)
+{
+    pn_state *state = pn_state_of((PyObject *)self);
+    if (state == NULL || !pn_shared_made(self)) {
+        return NULL;
+    }
+    if (!PyObject_TypeCheck(argument, state->shared_type) ||
+        ((SharedObject *)argument)->domain != self->domain) {
+        Py_RETURN_FALSE;
+    }
+    SharedObject *mate = (SharedObject *)argument;
+    pn_object *object = pn_shared_cell(self);
+    atomic_store(&object->mate_generation, mate->generation);
+    atomic_store(&object->mate, mate->offset);
+    Py_RETURN_TRUE;
+}
+
+/* (type, offset, generation): what _attach needs. */
+static PyObject *
+get_mate(SharedObject *self, void *Py_UNUSED(closure))
+{
+    pn_state *state = pn_state_of((PyObject *)self);
+    if (state == NULL || !pn_shared_made(self)) {
+        return NULL;
+    }
+    uint64_t mate = atomic_load(&pn_shared_cell(self)->mate);
+    if (mate == 0) {
+        Py_RETURN_NONE;
+    }
+    uint32_t kind = atomic_load(&((pn_object *)pn_at(self->domain, mate))->type);
+    PyTypeObject *type = kind < PN_OBJECT_TYPES ? state->kinds[kind] : NULL;
+    return Py_BuildValue("OKI", type != NULL ? (PyObject *)type : Py_None, (unsigned long long)mate,
+                         atomic_load(&pn_shared_cell(self)->mate_generation));
+}
+
+static PyObject *
+shared_be_part(SharedObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!pn_shared_made(self)) {
+        return NULL;
+    }
+    atomic_fetch_or(&pn_shared_cell(self)->flags, PN_OBJECT_PART);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 get_name(SharedObject *self, void *Py_UNUSED(closure))
 {
     if (self->offset == 0) {
@@ -180,12 +227,18 @@ get_domain(SharedObject *self, void *Py_UNUSED(closure))
 static PyMethodDef methods[] = {
     {"_attach", (PyCFunction)shared_attach, METH_VARARGS | METH_CLASS, attach_doc},
     {"_hold_for", (PyCFunction)shared_hold_for, METH_O, hold_for_doc},
+    {"_set_mate", (PyCFunction)shared_set_mate, METH_O,
+     "_set_mate($self, lock, /)\n--\n\n"
+     "Who finds it by its name shall find this with it; False: it is of another domain, or none."},
+    {"_be_part", (PyCFunction)shared_be_part, METH_NOARGS,
+     "_be_part($self)\n--\n\nIt belongs to another object, which is found by its name instead."},
     {NULL},
 };
 
 static PyGetSetDef getset[] = {
     {"_label", (getter)get_name, NULL, "the name given to it", NULL},
     {"_handle", (getter)get_handle, NULL, "(offset, generation)", NULL},
+    {"_mate", (getter)get_mate, NULL, "(type, offset, generation) of its lock, None: none", NULL},
     {"_domain", (getter)get_domain, NULL, "the Domain it lives in", NULL},
     {NULL},
 };

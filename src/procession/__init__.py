@@ -12,60 +12,136 @@ if _sys.platform != "linux":
         "    except ImportError: import multiprocessing as mp"
     )
 
-from procession._base import errors as errors
-from procession._base.errors import DomainFull as DomainFull
-from procession._base.errors import ForkWarning as ForkWarning
-from procession._base.errors import LayoutMismatch as LayoutMismatch
-from procession._base.errors import NotOwner as NotOwner
-from procession._base.errors import NotRedeliverable as NotRedeliverable
-from procession._base.errors import NotShared as NotShared
-from procession._base.errors import OwnerDied as OwnerDied
-from procession._base.errors import OwnerDiedWarning as OwnerDiedWarning
-from procession._base.errors import RemoteError as RemoteError
-from procession._base.errors import RemoteTraceback as RemoteTraceback
-from procession._base.errors import ShutDown as ShutDown
-from procession._base.errors import StaleHandle as StaleHandle
-from procession._base.platform import doctor as doctor
-from procession._channels.joinable import JoinableQueue as JoinableQueue
-from procession._channels.queue import Queue as Queue
-from procession._channels.queue import SimpleQueue as SimpleQueue
-from procession._process.outcome import Outcome as Outcome
-from procession._process.process import Process as Process
-from procession._shared.array import shared_array as shared_array
-from procession._sync.barrier import Barrier as Barrier
-from procession._sync.condition import Condition as Condition
-from procession._sync.event import Event as Event
-from procession._sync.locks import Lock as Lock
-from procession._sync.locks import Mutex as Mutex
-from procession._sync.locks import RLock as RLock
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "Barrier",
-    "Condition",
-    "DomainFull",
-    "Event",
-    "ForkWarning",
-    "JoinableQueue",
-    "LayoutMismatch",
-    "Lock",
-    "Mutex",
-    "NotOwner",
-    "NotRedeliverable",
-    "NotShared",
-    "Outcome",
-    "OwnerDied",
-    "OwnerDiedWarning",
-    "Process",
-    "Queue",
-    "RLock",
-    "RemoteError",
-    "RemoteTraceback",
-    "ShutDown",
-    "SimpleQueue",
-    "StaleHandle",
-    "doctor",
-    "errors",
-    "shared_array",
-]
+# Where the public names live; __init__.pyi has them one by one. Each is imported when it is first asked for: a child that
+# spawn starts needs few of them, and importing all of them would take it as long as starting its interpreter.
+_HOMES = {
+    "multiprocessing.context": (
+        "AuthenticationError",
+        "BufferTooShort",
+        "ProcessError",
+        "TimeoutError",
+    ),
+    "multiprocessing.process": (
+        "active_children",
+        "current_process",
+        "parent_process",
+    ),
+    "multiprocessing.util": (
+        "SUBDEBUG",
+        "SUBWARNING",
+    ),
+    "procession._base.errors": (
+        "Ambiguous",
+        "DomainFull",
+        "ForkWarning",
+        "InstallWarning",
+        "LayoutMismatch",
+        "NotFound",
+        "NotOwner",
+        "NotRedeliverable",
+        "NotShared",
+        "OwnerDied",
+        "OwnerDiedWarning",
+        "RemoteError",
+        "RemoteTraceback",
+        "ShutDown",
+        "StaleHandle",
+    ),
+    "procession._base.platform": ("doctor",),
+    "procession._channels.joinable": ("JoinableQueue",),
+    "procession._channels.queue": (
+        "Queue",
+        "SimpleQueue",
+    ),
+    "procession._channels.wait": ("wait",),
+    "procession._compat.names": (
+        "Manager",
+        "Pipe",
+        "Pool",
+        "allow_connection_pickling",
+        "cpu_count",
+        "freeze_support",
+        "get_all_start_methods",
+        "get_context",
+        "get_logger",
+        "get_start_method",
+        "log_to_stderr",
+        "reducer",
+        "set_executable",
+        "set_forkserver_preload",
+        "set_start_method",
+    ),
+    "procession._compat.patch": ("install",),
+    "procession._process.attach": ("attach",),
+    "procession._process.outcome": ("Outcome",),
+    "procession._process.process": ("Process",),
+    "procession._process.programs": ("publish",),
+    "procession._shared.array": ("shared_array",),
+    "procession._shared.atomic": ("Atomic",),
+    "procession._shared.broadcast": (
+        "Broadcast",
+        "broadcast",
+    ),
+    "procession._shared.mapping": ("SharedDict",),
+    "procession._shared.value": (
+        "Array",
+        "RawArray",
+        "RawValue",
+        "Value",
+    ),
+    "procession._sync.barrier": ("Barrier",),
+    "procession._sync.condition": ("Condition",),
+    "procession._sync.doorbell": ("Doorbell",),
+    "procession._sync.event": ("Event",),
+    "procession._sync.filelock": ("FileLock",),
+    "procession._sync.locks": (
+        "Lock",
+        "Mutex",
+        "RLock",
+    ),
+    "procession._sync.semaphore": (
+        "BoundedSemaphore",
+        "Semaphore",
+    ),
+}
+# Public modules; but for aio, named as those of multiprocessing are: the names that they share with it are ours or listed as
+# borrowed.
+_MODULES = (
+    "aio",
+    "connection",
+    "context",
+    "dummy",
+    "managers",
+    "pool",
+    "process",
+    "queues",
+    "reduction",
+    "shared_memory",
+    "sharedctypes",
+    "synchronize",
+    "util",
+)
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "errors"])  # noqa: PLE0605 - it is a list
+
+
+def __getattr__(name: str) -> object:
+    import importlib  # noqa: PLC0415 - it would be a name of the package
+
+    if name == "errors":
+        value: object = importlib.import_module("procession._base.errors")
+    elif name in _HOME_OF:
+        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -196,7 +196,20 @@ audit_sums(pn_domain *domain, uint64_t offset)
 static const char *
 audit_buffer(pn_domain *domain, uint64_t offset)
 {
-    uint64_t block = atomic_load(&pn_buffer_at(domain, offset)->block);
+    pn_buffer_cell *cell = pn_buffer_at(domain, offset);
+    uint64_t block = atomic_load(&cell->block), keeper = atomic_load(&cell->keeper);
+    if (atomic_load(&cell->object.flags) & PN_OBJECT_KEPT) {
+        if (!(atomic_load(&cell->flags) & PN_BUFFER_NAMED)) {
+            return WRONG("buffer at %lx is kept, and has no name", UL(offset));
+        }
+        if (keeper != 0 && !is_live(domain, keeper)) {
+            return WRONG("buffer '%s' is kept for a dead process", cell->object.name);
+        }
+    }
+    if (block == 0 && (atomic_load(&cell->flags) & PN_BUFFER_SHARED) &&
+        pn_buffer_length(domain, offset) <= PN_BUFFER_SMALL) {
+        return NULL;
+    }
     pn_block *entry = pn_block_at(domain, block);
     uint64_t state = atomic_load(&entry->state);
     if (block == 0 || pn_block_kind_of(state) != PN_BLOCK_PAYLOAD ||
@@ -226,6 +239,8 @@ audit_object(pn_domain *domain, uint64_t offset)
     } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_RING) {
         wrong = audit_ring(domain, offset);
         wrong = wrong != NULL ? wrong : audit_leases(domain, offset);
+    } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_DICT) {
+        wrong = audit_dict(domain, offset);
     }
     return wrong;
 }

@@ -159,13 +159,14 @@ def test_fork_that_fails_leaves_the_janitor_at_work() -> None:
 import os, resource
 limit = resource.getrlimit(resource.RLIMIT_NPROC)
 os.register_at_fork(after_in_parent=lambda: resource.setrlimit(resource.RLIMIT_NPROC, limit))
-import procession, time
+import time
+from procession import Process
 os.setgid(65534); os.setuid(65534)  # root has no such limit
-child = procession.Process(target=time.sleep, args=(60,), start_method="fork", daemon=True)
+child = Process(target=time.sleep, args=(60,), start_method="fork", daemon=True)
 child.start()
 resource.setrlimit(resource.RLIMIT_NPROC, (0, limit[1]))
 try:
-    procession.Process(target=int, start_method="fork").start()
+    Process(target=int, start_method="fork").start()
 except BlockingIOError:
     print("no more processes")
 print(len(os.listdir("/proc/self/task")), child.is_alive())

@@ -9,6 +9,7 @@ from tests.models import (
     buffers,
     cells,
     conditions,
+    dictionary,
     events,
     holders,
     leases,
@@ -33,6 +34,7 @@ MODELS = {
     "events": events,
     "conditions": conditions,
     "barriers": barriers,
+    "dictionary": dictionary,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick

@@ -27,7 +27,17 @@ from procession import _core
 
 CALLS = 1000
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
-RAISED = (ValueError, TypeError, RuntimeError, OSError, MemoryError, AssertionError, OverflowError, KeyError)
+RAISED = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    OSError,
+    MemoryError,
+    AssertionError,
+    OverflowError,
+    LookupError,
+    AttributeError,
+)
 
 
 class Unpicklable:
@@ -65,6 +75,30 @@ class Condition(_core.Condition):
     _lock: Any
 
 
+class Guarded(_core.Guarded):
+    """With an attribute of its object, and one that its object does not have."""
+
+    copy = _core.GuardedAttribute("copy")
+    value = _core.GuardedAttribute("value")
+
+
+def set_guarded(bench: Bench) -> None:
+    guarded = Guarded(types.SimpleNamespace(), bench.rlock)
+    guarded.value = [1]
+    del guarded.value
+
+
+def enter_guarded(bench: Bench) -> None:
+    with bench.guarded:
+        pass
+
+
+def unlink(bench: Bench) -> None:
+    buffer = _core.Buffer(bench.domain, 8, "another", shared=True)
+    buffer._publish()
+    assert _core.Buffer._unlink(bench.domain, *buffer._handle)
+
+
 class Bench:
     """What the calls work on: one domain and one object of each type."""
 
@@ -85,8 +119,16 @@ class Bench:
         self.condition = Condition(self.domain, "condition")
         self.condition._lock = self.rlock
         self.barrier = _core.Barrier(self.domain, 1, "barrier")
+        self.semaphore = _core.Semaphore(self.domain, "semaphore", 2)
+        self.bounded = _core.Semaphore(self.domain, "bounded", 0, bounded=True)
         self.buffer: Any = _core.Buffer(self.domain, 1 << 16, shared=True)  # its protocol has no name before 3.12
+        self.dict: Any = _core.Dict(self.domain, "dict")
+        self.dict["one"] = 1
         self.shared = array_over(self.buffer)
+        self.named = _core.Buffer(self.domain, 8, "named", shared=True)
+        self.named._publish()
+        self.atomic = _core.Atomic(self.domain, "atomic", 1)
+        self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.ended = self.child()
         self.items = [
@@ -125,6 +167,42 @@ class Bench:
     def array_that_fails(self) -> None:
         self.ring.put([self.large, self.shared, Explosive()])
         self.ring.get()
+
+    def set_and_get(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict["item"] = item
+            self.dict["item", 1.0, None] = [item, self.ring]
+            assert type(self.dict["item"]) is type(item)
+            assert len(self.dict["item", True, None]) == 2
+        assert self.dict.pop("item").size > 0
+        del self.dict["item", 1, None]
+
+    def set_and_pop_last(self) -> None:
+        for item in [*self.items, *self.arrays]:
+            self.dict[7.0] = [item, self.ring]
+            self.dict.popitem()
+
+    def set_and_clear(self) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        self.dict.clear()
+        self.dict["one"] = 1
+
+    def scan(self, what: int) -> None:
+        for i, item in enumerate([*self.items, *self.arrays]):
+            self.dict[i] = item
+        keys: list[Any] = self.dict._scan(what, 0, 0, 0, 0)[0]
+        assert len(keys) > 10
+        self.dict._scan(what, 5, *self.dict._scan(what, 5, 0, 0, 0)[1:4])
+
+    def scan_explosive(self) -> None:
+        self.dict.clear()
+        self.dict[0] = [self.shared, Explosive()]
+        self.dict[1] = [self.ring, self.large]
+        try:
+            self.dict._scan(2, 0, 0, 0, 0)
+        finally:
+            self.dict.clear()
 
     def there_and_back(self) -> None:
         for item in self.items:
@@ -196,6 +274,16 @@ class Bench:
         index, generation = other.slot, other.generation
         del other
         self.domain.release_slot(index, generation)
+
+    def visit_domain(self) -> None:
+        other = _core.Domain.attach(os.dup(self.domain.fd), visitor=True)
+        assert other.visitor  # and its line goes with it
+
+    def bell(self, *steps: str, edge: bool = False) -> None:
+        bell = _core.Bell(((self.ring, 1), (self.lock, 1)), edge)
+        bell.arm(True)
+        for step in steps:
+            getattr(bell, step)()
 
     def hold(self, shared: _core.Shared) -> None:
         index, generation = self.domain.reserve_slot("child", 0)
@@ -270,6 +358,30 @@ def time_out_at_barrier(bench: Bench) -> None:
         _core.Barrier(bench.domain, 2)._wait(0, None)
 
 
+def semaphore_calls() -> dict[str, Callable[[Bench], object]]:
+    def take_and_give(bench: Bench) -> None:
+        assert bench.semaphore.acquire(timeout=1)
+        bench.semaphore.release()
+
+    def enter_and_exit(bench: Bench) -> None:
+        with bench.semaphore:
+            bench.semaphore._look()
+
+    return {
+        "Semaphore.__init__": lambda bench: _core.Semaphore(bench.domain, "another", 3, True, True),
+        "Semaphore.__init__ wrong": lambda bench: _core.Semaphore(bench.domain, "another", -1),
+        "Semaphore.acquire": take_and_give,
+        "Semaphore.acquire wrong": lambda bench: bench.semaphore.acquire(True, "soon"),
+        "Semaphore.acquire in vain": lambda bench: bench.bounded.acquire(timeout=0),
+        "Semaphore.release": take_and_give,
+        "Semaphore.release too often": lambda bench: bench.bounded.release(),
+        "Semaphore.__enter__": enter_and_exit,
+        "Semaphore.__exit__": enter_and_exit,
+        "Semaphore.get_value": lambda bench: bench.semaphore.get_value(),
+        "Semaphore._look": lambda bench: bench.semaphore._look(),
+    }
+
+
 def attribute(name: str) -> Callable[[Bench], object]:
     return lambda bench: getattr(bench.domain, name)
 
@@ -306,6 +418,11 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.create wrong": lambda _: _core.Domain.create(size="big"),  # type: ignore[arg-type]
     "Domain.attach": Bench.attach_domain,
     "Domain.attach wrong": lambda _: _core.Domain.attach(-1),
+    "Domain.identify": lambda bench: _core.Domain.identify(bench.domain.fd),
+    "Domain.identify no domain": lambda _: _core.Domain.identify(0),
+    "Domain.identify wrong": lambda _: _core.Domain.identify(-1),
+    "Domain.named": lambda bench: bench.domain.named(),
+    "Domain.attach visitor": Bench.visit_domain,
     "Domain.watch": lambda bench: _core.Domain.watch(os.dup(bench.domain.fd)),
     "Domain.reserve_slot": Bench.slot,
     "Domain.reserve_slot wrong": lambda bench: bench.domain.reserve_slot(1),  # type: ignore[arg-type]
@@ -340,13 +457,22 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "resume_janitor": lambda _: _core.resume_janitor(),
     "arm_guardian wrong": lambda bench: _core.arm_guardian(bench.domain, ()),
     "Domain.guardian": lambda bench: bench.domain.guardian(),
+    "Domain.objects": lambda bench: bench.domain.objects(),
     "Domain.used": lambda bench: bench.domain.used(),
     "Domain.cool": lambda bench: bench.domain.cool(0),
     "Domain.cool wrong": lambda bench: bench.domain.cool("all"),  # type: ignore[arg-type]
-    **{f"Domain.{name}": attribute(name) for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation")},
+    **{
+        f"Domain.{name}": attribute(name)
+        for name in ("fd", "uuid", "size", "max_bytes", "slot", "generation", "visitor")
+    },
     "Shared._attach": lambda bench: _core.Ring._attach(bench.domain, *bench.ring._handle),
     "Shared._attach other kind": lambda bench: _core.Lock._attach(bench.domain, *bench.ring._handle),
     "Shared._attach stale": lambda bench: _core.Ring._attach(bench.domain, bench.ring._handle[0], 1 << 30),
+    "Shared._mate": lambda bench: (bench.buffer._set_mate(bench.lock), bench.buffer._mate),
+    "Shared._set_mate": lambda bench: bench.buffer._set_mate(bench.lock),
+    "Shared._set_mate none": lambda bench: bench.buffer._set_mate(5),
+    "Shared._be_part": lambda bench: bench.lock._be_part(),
+    "Buffer._form": lambda bench: _core.Buffer(bench.domain, 5000, "name", True, form="('shared_array',)")._form,
     "Shared._hold_for": lambda bench: bench.hold(bench.ring),
     "Shared._hold_for wrong": lambda bench: bench.ring._hold_for(1 << 20),
     "Shared._label": lambda bench: bench.ring._label,
@@ -397,6 +523,49 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Buffer.readonly": lambda bench: bench.buffer.readonly,
     "Buffer.__init__ and a view": lambda bench: bytes(bench.buffer)[:3],
     **BUFFER_PROTOCOL,
+    "Buffer._publish": unlink,
+    "Buffer._publish twice": lambda bench: _core.Buffer(bench.domain, 8, "named")._publish(),
+    "Buffer._clear": lambda bench: bench.buffer._clear(),
+    "Buffer._find": lambda bench: _core.Buffer._find(bench.domain, "named"),
+    "Buffer._find none": lambda bench: _core.Buffer._find(bench.domain, "nobody"),
+    "Buffer._find wrong": lambda _: _core.Buffer._find(1, "nobody"),  # type: ignore[arg-type]
+    "Buffer._unlink": unlink,
+    "Buffer._unlink stale": lambda bench: _core.Buffer._unlink(bench.domain, bench.named._handle[0], 1 << 30),
+    "Buffer._unlink wrong": lambda _: _core.Buffer._unlink(1, 2, 3),  # type: ignore[arg-type]
+    "Buffer._seal": lambda bench: _core.Buffer(bench.domain, 8)._seal(),
+    "teach_arrays": lambda _: _core.teach_arrays(),
+    "Atomic.__init__": lambda bench: _core.Atomic(bench.domain, "another", 1 << 62),
+    "Atomic.__init__ wrong": lambda bench: _core.Atomic(bench.domain, "another", 1 << 63),
+    "Atomic.load": lambda bench: bench.atomic.load(),
+    "Atomic.store": lambda bench: bench.atomic.store(1 << 40),
+    "Atomic.store wrong": lambda bench: bench.atomic.store("many"),  # type: ignore[arg-type]
+    "Atomic.add": lambda bench: bench.atomic.add(7),
+    "Atomic.add too much": lambda bench: [bench.atomic.add((1 << 63) - 1) for _ in range(2)],
+    "Atomic.exchange": lambda bench: bench.atomic.exchange(1 << 50),
+    "Atomic.compare_exchange": lambda bench: bench.atomic.compare_exchange(1, 1 << 50),
+    "Atomic.compare_exchange wrong": lambda bench: bench.atomic.compare_exchange(1, 1 << 90),
+    "Atomic.value": lambda bench: bench.atomic.value,
+    "Guarded.__init__": lambda bench: Guarded([1, 2], bench.mutex),
+    "Guarded.__init__ wrong": lambda _: Guarded([1], 2),
+    "Guarded.__init__ twice": lambda bench: bench.guarded.__init__([1], bench.rlock),  # type: ignore[misc]
+    "Guarded.acquire": lambda bench: bench.guarded.acquire,
+    "Guarded.release": lambda bench: bench.guarded.release,
+    "Guarded._obj": lambda bench: bench.guarded._obj,
+    "Guarded._lock": lambda bench: bench.guarded._lock,
+    "Guarded.get_obj": lambda bench: bench.guarded.get_obj(),
+    "Guarded.get_lock": lambda bench: bench.guarded.get_lock(),
+    "Guarded._get_item": lambda bench: bench.guarded._get_item(0),
+    "Guarded._get_item missing": lambda bench: bench.guarded._get_item(1),
+    "Guarded._set_item": lambda bench: bench.guarded._set_item(0, [1 << 80]),
+    "Guarded._set_item missing": lambda bench: bench.guarded._set_item(1, [1 << 80]),
+    "Guarded.__enter__": enter_guarded,
+    "Guarded.__exit__": lambda bench: bench.guarded.__exit__(),
+    "GuardedAttribute.__get__": lambda bench: bench.guarded.copy,
+    "GuardedAttribute.__get__ missing": lambda bench: bench.guarded.value,
+    "GuardedAttribute.__get__ wrong": lambda bench: _core.GuardedAttribute("copy").__get__(bench, Bench),
+    "GuardedAttribute.__set__": set_guarded,
+    "GuardedAttribute.__set__ missing": lambda bench: setattr(bench.guarded, "value", [1]),
+    "GuardedAttribute.__delete__": set_guarded,
     "find_shared": lambda bench: _core.find_shared(bench.shared[3:]),
     "find_shared none": lambda bench: _core.find_shared(bench.large),
     "find_shared wrong": lambda _: _core.find_shared(1),
@@ -410,6 +579,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing.task_done too often": lambda bench: bench.leased.task_done(),
     "LeasedRing.join": Bench.lease_and_done,
     "LeasedRing.join wrong": lambda bench: bench.leased.join("soon"),  # type: ignore[arg-type]
+    "LeasedRing._mark_join": lambda bench: bench.leased._mark_join(),
     "LeasedRing._get_item": Bench.lease_and_done,
     "LeasedRing._get_item empty": lambda bench: bench.leased._get_item(timeout=0),
     "LeasedRing._leases": lambda bench: bench.leased._leases(),
@@ -419,6 +589,64 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "LeasedRing._letter explosive": lambda bench: bench.letters()._letter(1, False, True),
     "LeasedRing._letter missing": lambda bench: bench.letters()._letter(2, True, True),
     "LeasedRing._letter wrong": lambda bench: bench.leased._letter("first", False, False),  # type: ignore[arg-type]
+    "Dict.__init__": lambda bench: _core.Dict(bench.domain, "another"),
+    "Dict.__init__ wrong": lambda bench: _core.Dict(bench.domain, 1),  # type: ignore[arg-type]
+    "Dict.__init__ twice": lambda bench: bench.dict.__init__(bench.domain, "dict"),
+    "Shared._attach dict": lambda bench: _core.Dict._attach(bench.domain, *bench.dict._handle),
+    "Dict.__len__": lambda bench: len(bench.dict),
+    "Dict.__getitem__": Bench.set_and_get,
+    "Dict.__getitem__ missing": lambda bench: bench.dict["no", 1],
+    "Dict.__getitem__ wrong": lambda bench: bench.dict[1, []],
+    "Dict.__setitem__": Bench.set_and_get,
+    "Dict.__setitem__ unpicklable": lambda bench: bench.dict.__setitem__(1, [bench.ring, Unpicklable()]),
+    "Dict.__setitem__ too large": lambda bench: bench.dict.__setitem__(1, bytes(80 << 20)),
+    "Dict.__delitem__": Bench.set_and_get,
+    "Dict.__delitem__ missing": lambda bench: bench.dict.__delitem__("no"),
+    "Dict.__contains__": lambda bench: ("one" in bench.dict, "no" in bench.dict),
+    "Dict.__contains__ wrong": lambda bench: (1, []) in bench.dict,
+    "Dict.get": lambda bench: (bench.dict.get("one"), bench.dict.get("no", bench)),
+    "Dict.get wrong": lambda bench: bench.dict.get("one", other=1),
+    "Dict.pop": Bench.set_and_get,
+    "Dict.pop missing": lambda bench: (bench.dict.pop("no", bench), bench.dict.pop("no")),
+    "Dict.popitem": Bench.set_and_pop_last,
+    "Dict.popitem empty": lambda bench: _core.Dict(bench.domain, "empty").popitem(),
+    "Dict.setdefault": lambda bench: (
+        bench.dict.setdefault("one", bench.large),
+        bench.dict.setdefault("two", bench.shared),
+    ),
+    "Dict.setdefault wrong": lambda bench: bench.dict.setdefault("three", Unpicklable()),
+    "Dict.clear": Bench.set_and_clear,
+    "Dict.add": lambda bench: (bench.dict.add("n", 1), bench.dict.add("x", 0.5), bench.dict.add("large", 1 << 70)),
+    "Dict.add wrong": lambda bench: bench.dict.add("one", "1"),
+    "Dict.add to what is no number": lambda bench: (
+        bench.dict.setdefault("ring", bench.ring),
+        bench.dict.add("ring", 1),
+    ),
+    "Dict.compare_and_set": lambda bench: (
+        bench.dict.compare_and_set("no", 1, bench.ring),
+        bench.dict.compare_and_set("one", 2, bench.ring),
+        bench.dict.compare_and_set("one", 1, [bench.ring]),
+        bench.dict.__setitem__("one", 1),
+    ),
+    "Dict.compare_and_set wrong": lambda bench: bench.dict.compare_and_set("one", 1, Unpicklable()),
+    "Dict._scan keys": lambda bench: bench.scan(0),
+    "Dict._scan values": lambda bench: bench.scan(1),
+    "Dict._scan items": lambda bench: bench.scan(2),
+    "Dict._scan wrong": lambda bench: bench.dict._scan(3, 0, 0, 0, 0),
+    "Dict._scan explosive": Bench.scan_explosive,
+    "Dict._look": lambda bench: bench.dict._look(),
+    "Dict._open": lambda bench: bench.dict._open(),
+    "wait_any": lambda bench: _core.wait_any(((bench.ring, 1), (bench.lock, 1))),
+    "wait_any in vain": lambda bench: _core.wait_any(((bench.ring, 1),), 0.0001),
+    "wait_any wrong": lambda bench: _core.wait_any(((bench.ring, 1), (bench.buffer, 1))),
+    "wait_any wrong pairs": lambda bench: _core.wait_any((bench.ring,)),  # type: ignore[arg-type]
+    "Bell.arm": Bench.bell,
+    "Bell.arm edge": lambda bench: bench.bell(edge=True),
+    "Bell.arm of what has none": lambda bench: _core.Bell(((bench.ring, 1), (bench.buffer, 1))),
+    "Bell.disarm": lambda bench: bench.bell("disarm", "arm"),
+    "Bell.clear": lambda bench: bench.bell("clear"),
+    "Bell.close": lambda bench: bench.bell("close"),
+    "Bell.clear closed": lambda bench: bench.bell("close", "clear"),
     **lock_calls("Mutex"),
     "Mutex.owner_died": lambda bench: bench.mutex.owner_died,
     **lock_calls("RLock"),
@@ -460,6 +688,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Barrier.abort": use_barrier,
     "Barrier.reset": use_barrier,
     "Barrier._look": use_barrier,
+    **semaphore_calls(),
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.
@@ -537,7 +766,7 @@ def test_no_growth(bench: Bench, name: str) -> None:
         return (
             sys.getallocatedblocks(),
             allocated(),
-            used["payloads"] + used["reports"],
+            used["payloads"] + used["reports"] + 512 * bench.domain.objects(),
             descriptors,
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import inspect
 import json
 import subprocess
 import sys
-import types
+from pathlib import Path
 
 import pytest
 
@@ -49,27 +50,53 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def public_names() -> list[str]:
-    names = [name for name in vars(procession) if not name.startswith("_")]
-    # A layer (`procession._base`) is private; of modules only those are public that say so in __all__.
-    return [
-        name
-        for name in names
-        if not isinstance(getattr(procession, name), types.ModuleType) or name in procession.__all__
-    ]
+def stub() -> ast.Module:
+    return ast.parse((Path(procession.__file__).parent / "__init__.pyi").read_text())
 
 
 def test_all_is_sorted() -> None:
     assert list(procession.__all__) == sorted(set(procession.__all__))
 
 
-def test_all_is_complete() -> None:
-    assert sorted(procession.__all__) == sorted(public_names())
+def test_stub_has_the_names_and_says_the_same_of_their_homes() -> None:
+    imports = {
+        alias.name: node.module
+        for node in stub().body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == alias.asname
+    }
+    assert imports.pop("errors") == "procession._base"
+    assert imports == procession._HOME_OF  # type: ignore[attr-defined]
+    (exported,) = (node.value for node in stub().body if isinstance(node, ast.Assign))
+    assert ast.literal_eval(exported) == procession.__all__
+
+
+def test_nothing_is_imported_before_it_is_asked_for() -> None:
+    result = python("import procession, sys; print(*(name for name in sys.modules if name.startswith('procession.')))")
+    assert result.stdout.split() == [], result.stderr
+
+
+def test_names_are_listed_before_they_are_asked_for() -> None:
+    result = python("import procession; print(set(procession.__all__) <= set(dir(procession)))")
+    assert result.stdout.split() == ["True"], result.stderr
+
+
+def test_star_import_gives_them_all() -> None:
+    result = python("from procession import *; print(Queue.__name__, errors.__name__)")
+    assert result.stdout.split() == ["Queue", "procession._base.errors"], result.stderr
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'procession' has no attribute 'Qeue'"):
+        procession.Qeue  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.parametrize("name", procession.__all__)
 def test_public_name_has_a_docstring(name: str) -> None:
     thing = getattr(procession, name)
+    if getattr(thing, "__module__", "").startswith("multiprocessing."):
+        return  # the standard library's own: its manual has it
     if inspect.isclass(thing) or inspect.isroutine(thing):
         assert (thing.__doc__ or "").strip(), f"{name} says nothing of itself"
 

@@ -304,7 +304,7 @@ def test_receiver_of_a_copy_needs_no_procession() -> None:
 
 
 def test_buffer_alone_is_refused_elsewhere() -> None:
-    buffer = shared_array(3, name="stock").base
+    buffer = shared_array(100, name="stock").base
     with pytest.raises(procession.NotShared, match="can be sent to another process only as an argument"):
         ForkingPickler.dumps(buffer)
     assert domain().used()["payloads"] > 0

@@ -15,11 +15,16 @@ handlers go on working::
      |    +-- StaleHandle        the object of a handle has been freed
      +-- MemoryError
      |    +-- DomainFull         a limit of the domain's memory or process table
+     +-- LookupError
+     |    +-- Ambiguous          several programs or objects have the name that attach() was given
+     |    +-- KeyError
+     |         +-- NotFound      no program or object has it
      +-- RemoteTraceback         the cause of a child's exception: its traceback, as text
      +-- ShutDown                the queue was ended (is queue.ShutDown from 3.13 on)
     Warning
      +-- RuntimeWarning
           +-- OwnerDiedWarning   as OwnerDied, for a Mutex without on_owner_death
+          +-- InstallWarning     install() was called after modules had bound what it replaces
           +-- ForkWarning        a process with several threads starts another one by fork
 
 ``queue.Empty`` and ``queue.Full`` are the standard library's own.
@@ -30,9 +35,12 @@ import sys
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "Ambiguous",
     "DomainFull",
     "ForkWarning",
+    "InstallWarning",
     "LayoutMismatch",
+    "NotFound",
     "NotOwner",
     "NotRedeliverable",
     "NotShared",
@@ -70,12 +78,27 @@ class ForkWarning(RuntimeWarning):
     """A process forks while it has other threads, whose locks may stay locked in the child; once in a process."""
 
 
+class InstallWarning(RuntimeWarning):
+    """``install()`` was called when modules had classes of ``multiprocessing`` already; the text names these modules."""
+
+
 class NotOwner(RuntimeError):
     """A Mutex was released by a thread that does not hold it."""
 
 
 class LayoutMismatch(RuntimeError):
     """The other side uses another layout version or lives in another pid namespace."""
+
+
+class NotFound(KeyError):
+    """No running program, or no object of it, has the name that ``attach()`` was given; the text names those there are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # KeyError would put quotation marks around it
+
+
+class Ambiguous(LookupError):
+    """Several running programs, or several objects of one, have the name that ``attach()`` was given."""
 
 
 class NotShared(RuntimeError):

@@ -7,10 +7,13 @@ from typing import NamedTuple
 __all__ = [
     "BarrierStatistics",
     "ConditionStatistics",
+    "DictStatistics",
     "EventStatistics",
+    "Holder",
     "Left",
     "LockStatistics",
     "QueueStatistics",
+    "SemaphoreStatistics",
 ]
 
 
@@ -78,3 +81,37 @@ class BarrierStatistics(NamedTuple):
     broken: bool
     rounds: int  # how many have ended, passed or reset, modulo 2**32
     reason: str | None  # why it is broken, and by whom
+
+
+class DictStatistics(NamedTuple):
+    """A SharedDict at one instant."""
+
+    name: str
+    items: int
+    bytes: int  # that the items take in the table; large values stand beside it
+    table_bytes: int  # of the table, in which there is room for more
+    rebuilds: int  # how often it got another table: grown, shrunk or cleared of what was overwritten
+    waiting: int  # threads asleep for its lock
+    recoveries: int  # how often somebody died inside of a call
+    busy_pid: int | None  # who is inside of one call for long: it is stopped, or the machine is busy
+
+
+class SemaphoreStatistics(NamedTuple):
+    """A semaphore at one instant."""
+
+    name: str
+    value: int  # permits that are free
+    permits: int  # free or taken: the most that were ever free at once
+    holders: tuple[Holder, ...]  # who took what nobody gave back
+    left: int  # taken, and nobody's: left by processes that ended with exit code 0, or whose death returns none
+    waiters: int  # threads asleep in acquire
+    recoveries: int  # how often a process died while it changed the semaphore
+    on_death: str  # "release" or "keep"
+
+
+class Holder(NamedTuple):
+    """A process that has permits of a semaphore."""
+
+    pid: int
+    name: str  # if it was given one
+    permits: int

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import weakref
 
 from procession import _core
 
@@ -14,12 +15,14 @@ class Domains:
     """All domains that this process has mapped, by uuid; the first is the default.
 
     A program has one; a child that makes an object while ``__main__`` is imported, before
-    its arguments are unpickled, has two.
+    its arguments are unpickled, has two. Those of other programs are visited: they never become
+    the default, and are let go with the last object of theirs.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_uuid: dict[bytes, _core.Domain] = {}
+        self._visited: weakref.WeakValueDictionary[bytes, _core.Domain] = weakref.WeakValueDictionary()
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def _renew_lock(self) -> None:
@@ -32,7 +35,7 @@ class Domains:
 
     def all(self) -> list[_core.Domain]:
         """Every domain that this process has mapped."""
-        return list(self._by_uuid.values())
+        return [*self._by_uuid.values(), *self._visited.values()]
 
     def current(self) -> _core.Domain:
         """The default domain, made at the first use.
@@ -48,19 +51,24 @@ class Domains:
 
     def get(self, uuid: bytes) -> _core.Domain | None:
         """The domain of that uuid, if this process has it."""
-        return self._by_uuid.get(uuid)
+        return self._by_uuid.get(uuid) or self._visited.get(uuid)
 
     def attach(self, uuid: bytes, fd: int, slot: int | None = None, generation: int = 0) -> _core.Domain:
-        """Map the domain behind `fd`, which becomes the domain's own; a known one stays."""
+        """Map the domain behind `fd`, which becomes the domain's own; a known one stays.
+
+        Without a slot that its program has reserved for this process it is visited.
+        """
         with self._lock:
-            domain = self._by_uuid.get(uuid)
+            domain = self.get(uuid)
             if domain is None:
                 try:
-                    domain = _core.Domain.attach(fd, slot, generation)
+                    domain = _core.Domain.attach(fd, slot, generation, slot is None)
                 except BaseException:
                     os.close(fd)
                     raise
-                self._by_uuid[uuid] = domain
+                # A child of a visitor is one: its slot says so.
+                known = self._visited if domain.visitor else self._by_uuid
+                known[uuid] = domain
             else:
                 os.close(fd)
             return domain

@@ -6,6 +6,7 @@ a program's own forks, the root. A process that says nothing has ended badly.
 """
 
 import atexit
+import functools
 import sys
 
 from procession._base import stdlib
@@ -25,7 +26,8 @@ def _at_exit() -> None:
         _say(getattr(sys, "last_value", None) is None)
 
 
+@functools.cache
 def watch_end() -> None:
-    """See to it that the end of this process, and of its children, is judged."""
+    """See to it that the end of this process, and of its children, is judged; once is enough."""
     stdlib.tell_exit_codes(lambda code: _say(code == 0))
     atexit.register(_at_exit)

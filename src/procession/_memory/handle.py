@@ -16,7 +16,7 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["handles_travel", "pickle_item", "reduce_shared"]
+__all__ = ["handles_travel", "not_shared", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
 
@@ -76,6 +76,15 @@ def handles_travel() -> bool:
     return _carriage.objects is not None or stdlib.spawning_popen() is not None
 
 
+def not_shared(obj: object) -> NotShared:
+    """What is raised if something that must not be copied is pickled for nobody."""
+    return NotShared(
+        f"{obj!r} can be sent to another process only as an argument of a process that "
+        "is being started, or inside an item of a procession queue; here it was pickled "
+        "by something else"
+    )
+
+
 def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     """What ``__reduce__`` of a shared object returns. Raises NotShared elsewhere than above.
 
@@ -93,11 +102,7 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     else:
         popen = stdlib.spawning_popen()
         if popen is None:
-            raise NotShared(
-                f"{shared!r} can be sent to another process only as an argument of a process that "
-                "is being started, or inside an item of a procession queue; here it was pickled "
-                "by something else"
-            )
+            raise not_shared(shared)
         where = _starts.passage(popen, domain)
         shared._hold_for(where[1])
     return _rebuild, (cls, domain.uuid, offset, generation, *where), _state_of(shared)

@@ -6,6 +6,7 @@ It sleeps on the pidfds of all processes in the domain's table and on a doorbell
 * the children that it started are killed, but for those with orphan="keep";
 * if it was a child itself and was killed (it did not mark its line as left): whatever it ran is killed, found by
   the mark in its environment, and so are its own forks and the processes it started by the standard library;
+* nothing is done to processes of another program that use objects of this one (attach): they are in the table to be seen dead;
 * its line of the table is swept, unless its parent has still to read there how it ended.
 
 Free blocks of the shared memory keep their pages, to be used again at once; it gives back those that nobody needed for some seconds.
@@ -38,7 +39,7 @@ Key = tuple[int, int]  # of a line: index and generation
 
 TREE_MARK = b"PROCESSION_TREE="
 DEAD = 3  # state of a line
-KEEP, PLAIN, FOREIGN, LEFT, REAPED = 1, 2, 8, 16, 128  # flags of a line
+KEEP, PLAIN, FOREIGN, LEFT, REAPED, VISITOR = 1, 2, 8, 16, 128, 512  # flags of a line
 NOBODY = 1024  # as a parent: the line has none
 # Seconds between two looks at all lines while there are some: nobody may have rung.
 TICK = 1.0
@@ -241,13 +242,15 @@ class Guardian:
         flags = self.domain.slot_flags(*key)
         line.flags = line.flags if flags is None else flags
         self.dead[key] = line
-        if line.parent is not None and not line.flags & LEFT:
+        if line.parent is not None and not line.flags & (LEFT | VISITOR):
             self.scans[key] = SCANS
 
     def must_end(self, line: Line, rows: dict[Key, Line]) -> bool:
         """Is it a child of a dead process that may not outlive it?"""
         if line.parent is None or (line.parent in rows and line.parent not in self.dead):
             return False
+        if line.flags & VISITOR:
+            return False  # another program's: its own guardian ends it, or nobody
         if not line.flags & (PLAIN | FOREIGN):
             return not line.flags & KEEP
         # Its parent's own fork, or the standard library's: only if the parent was one of our children, and killed.
@@ -274,13 +277,15 @@ class Guardian:
             return
         marks = {b"%s:%d.%d" % (self.mine, *key): key for key in self.scans}
         known = {os.getpid(), self.deputy.pid if self.deputy else 0, *(line.pid for line in self.lines.values())}
+        # A visitor may be what a killed process of ours had run: being in our table does not save it.
+        visitors = {line.pid for line in self.lines.values() if line.flags & VISITOR}
         unclear = False
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            if int(pid) in known:
+            if int(pid) in known - visitors:
                 continue  # must_end() decides on those in the table, though a spawned one carries its parent's mark
             if mark_of(pid) in marks:
                 kill_marked(pid, marks)
-            else:
+            elif int(pid) not in visitors:
                 unclear |= self.is_between(pid)
         spent = 1 / MORE if unclear else 1
         self.scans = {key: count - spent for key, count in self.scans.items() if count > spent}

@@ -10,6 +10,7 @@ from procession._base.errors import ForkWarning
 __all__ = ["warn_of_threads"]
 
 JANITOR = "pn-janitor"  # core/children.c: away while this process forks
+BELLS = "pn-bells"  # core/bell.c: the same
 
 _warned: int | None = None  # the process that has had its warning
 
@@ -52,6 +53,6 @@ def foreign_threads() -> list[str]:
             continue  # it has ended
         if tid in python:
             names.append(repr(python[tid]))
-        elif native != JANITOR:
+        elif native not in {JANITOR, BELLS}:
             names.append(f"{native!r} (of a C library, thread {tid})")
     return names

@@ -60,7 +60,8 @@ def shared_array(
     read and write the same memory, and nobody locks it for them. It lives as long as anybody has it.
 
     `fill`: what is in it at first, anything that ``array[...] = fill`` takes; 0: zeros, as ``numpy.zeros`` has
-    them; None: whatever the memory held before, which is the fastest. `name`: a label, shown in errors.
+    them; None: whatever the memory held before, which is the fastest. `name`: a label, shown in errors, and by which
+    another program finds it (``attach``).
 
     Raises TypeError for a dtype with Python objects in it, ValueError for a shape that cannot be, DomainFull if
     it is larger than what is left of the domain, ImportError where numpy is not installed.
@@ -84,13 +85,37 @@ def shared_array(
     nbytes = math.prod(dimensions) * kind.itemsize
     # One byte at least; a size that no number of C can hold is refused as any other that is too large.
     size = nbytes if 0 < nbytes <= LARGEST else min(max(nbytes, 1), LARGEST)
-    buffer = _core.Buffer(domains.default or domains.current(), size, label("shared_array", name), True)
+    form = "" if name is None else _form(dimensions, kind)
+    buffer = _core.Buffer(
+        domains.default or domains.current(), size, label("shared_array", name), True, "shared_array", form
+    )
     array = numpy.ndarray(dimensions, kind, buffer)
     if type(fill) is int and fill == 0:
         numpy.ndarray(nbytes, numpy.uint8, buffer).fill(0)
     elif fill is not None:
         array[...] = fill
     return array
+
+
+def _form(dimensions: tuple[int, ...], kind: Any) -> str:
+    """For a program that finds the array by its name: the arguments of ``found_array()``. "": it shall not be found."""
+    if kind.names and not _is_told(kind):
+        return ""  # a structure whose fields overlap, which `descr` does not tell
+    return ascii(("shared_array", dimensions, kind.descr if kind.names else kind.str))
+
+
+def _is_told(kind: Any) -> bool:
+    numpy: Any = sys.modules["numpy"]
+    try:
+        return bool(numpy.dtype(kind.descr) == kind)
+    except (TypeError, ValueError):
+        return False
+
+
+def found_array(buffer: _core.Buffer, dimensions: tuple[int, ...], kind: Any) -> Any:
+    """Return the array that another program made in this Buffer, by the form that stands there."""
+    numpy: Any = sys.modules.get("numpy") or _import_numpy()
+    return numpy.ndarray(dimensions, numpy.dtype(kind), buffer)
 
 
 def _import_numpy() -> Any:
@@ -122,6 +147,7 @@ def _view(buffer: Any, at: int, dtype: Any, shape: tuple[int, ...], strides: tup
     """Receive an array: the same memory, the same place and steps in it."""
     import numpy as np  # noqa: PLC0415 - only who receives an array needs it
 
+    _core.teach_arrays()  # it may have come after the buffer
     array = np.ndarray(shape, dtype, buffer, at, strides)
     if not writable:
         array.flags.writeable = False
@@ -142,35 +168,35 @@ class _ByContent:
         return array.__reduce_ex__(protocol)
 
 
-class _Reducer:
+class ArrayReducer:
     """How multiprocessing's pickler, which also makes our items, treats arrays from now on."""
 
     def __init__(self, former: Any) -> None:
-        self._former = former  # what the program had registered itself
+        self.former = former  # what the program had registered itself
 
     def __call__(self, array: Any) -> Any:
         found = _core.find_shared(array) if handles_travel() else None
         if found is not None:
             buffer, at = found
             return _view, (buffer, at, array.dtype, array.shape, array.strides, array.flags.writeable)
-        if self._former is not None:
-            return self._former(array)
+        if self.former is not None:
+            return self.former(array)
         # A function that returns what it is given, and that a receiver without procession has as well.
         return operator.getitem, ((_ByContent(array),), 0)
 
 
-def _teach_pickler() -> _Reducer | None:
-    """Register the reducers. The core calls it when this process gets its first shared Buffer.
+def _teach_pickler() -> ArrayReducer | None:
+    """Register the reducer. The core calls it once, as soon as this process has a shared Buffer and numpy.
 
     Returns the one for arrays, if all it does to arrays of others is what the core does by itself.
     """
-    numpy = sys.modules.get("numpy") or _import_numpy()
+    numpy = sys.modules["numpy"]
     known = stdlib.own_reducers()
     former = known.get(numpy.ndarray, copyreg.dispatch_table.get(numpy.ndarray))
-    reducer = _Reducer(former)
+    reducer = ArrayReducer(former)
     known[numpy.ndarray] = reducer
-    known[_core.Buffer] = reduce_shared
     return None if former else reducer
 
 
+stdlib.own_reducers()[_core.Buffer] = reduce_shared
 _core._use_arrays(_teach_pickler, stdlib.own_reducers())

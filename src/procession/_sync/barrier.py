@@ -33,6 +33,10 @@ class Barrier(_core.Barrier):
     True
     """
 
+    # Of one that was found by its name: they are its maker's alone.
+    _action: Callable[[], object] | None = None
+    _timeout: float | None = None
+
     def __init__(
         self,
         parties: int,

@@ -51,7 +51,10 @@ class Condition(_core.Condition):
             )
         title = label("Condition", name)
         self._lock = RLock(name=title) if lock is None else lock
+        if lock is None:
+            self._lock._be_part()
         super().__init__(domains.current(), title)
+        self._set_mate(self._lock)  # for who finds the condition by its name
 
     @property
     def name(self) -> str:

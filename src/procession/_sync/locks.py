@@ -10,6 +10,7 @@ from procession._base.errors import OwnerDied, OwnerDiedWarning
 from procession._base.statistics import LockStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
+from procession._sync.doorbell import WithDoorbell
 
 __all__ = ["Lock", "Mutex", "RLock"]
 
@@ -38,7 +39,7 @@ def _describe(lock: "_core.Lock | _core.RLock | _core.Mutex") -> str:
     return f"<{type(lock).__name__} '{now.name}' {state}{waiting}>"
 
 
-class Lock(_core.Lock):
+class Lock(WithDoorbell, _core.Lock):
     """The drop-in for ``multiprocessing.Lock``: any process or thread may release it.
 
     A dead owner is found by the process table, and the lock comes back to the next
@@ -69,7 +70,7 @@ class Lock(_core.Lock):
         return reduce_shared(self)
 
 
-class RLock(_core.RLock):
+class RLock(WithDoorbell, _core.RLock):
     """The drop-in for ``multiprocessing.RLock``: its owner, a thread, may take it again.
 
     AssertionError if released by anybody else, as there. A dead owner's lock comes back at
@@ -95,7 +96,7 @@ class RLock(_core.RLock):
         return reduce_shared(self)
 
 
-class Mutex(_core.Mutex):
+class Mutex(WithDoorbell, _core.Mutex):
     """A mutual exclusion lock that only its owner, a thread, may release.
 
     If the owner dies, the kernel hands the lock to the next waiter at once. What it protects may
