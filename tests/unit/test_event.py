@@ -193,7 +193,7 @@ def test_doorbell_rings_while_it_is_set(event: Event) -> None:
 
 
 def test_event_is_awaited(event: Event) -> None:
-    async def main() -> bool:
+    async def main() -> object:
         task = asyncio.create_task(procession.aio.wrap(event).wait())
         await asyncio.sleep(0)
         event.set()
