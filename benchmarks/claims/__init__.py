@@ -4,6 +4,7 @@ from benchmarks.claims import (
     arrays,
     batches,
     crowd,
+    dictionaries,
     events,
     ints,
     joinable,
@@ -14,6 +15,7 @@ from benchmarks.claims import (
     starting,
     tuples,
     values,
+    waiting,
 )
 from benchmarks.runner import Claim
 
@@ -30,5 +32,7 @@ ALL: list[Claim] = [
     events.CLAIM,
     semaphores.CLAIM,
     joinable.CLAIM,
+    dictionaries.CLAIM,
     starting.CLAIM,
+    waiting.CLAIM,
 ]

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, holders, leases, ledger, lock, ring, semaphore, shutdown, spill
+from tests.models import (
+    buffers,
+    cells,
+    dictionary,
+    holders,
+    leases,
+    ledger,
+    listening,
+    lock,
+    ring,
+    semaphore,
+    shutdown,
+    spill,
+)
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -17,6 +30,8 @@ MODELS = {
     "buffers": buffers,
     "cells": cells,
     "leases": leases,
+    "listening": listening,
+    "dictionary": dictionary,
     "semaphore": semaphore,
 }
 QUICK = [
