@@ -78,6 +78,10 @@ class Round:
             entered = lambda lock=lock: lock.cell.entries  # noqa: E731
             enterers = lambda lock=lock: [] if ledger.finishing else self.at_work(lock.holders)  # noqa: E731
             yield Watched(f"entries of {lock.lock!r}", entered, enterers)
+        for semaphore in self.cast.semaphores:
+            sat = lambda semaphore=semaphore: semaphore.cell.entries  # noqa: E731
+            sitters = lambda semaphore=semaphore: [] if ledger.finishing else self.at_work(semaphore.sitters)  # noqa: E731
+            yield Watched(f"takes of {semaphore.semaphore!r}", sat, sitters)
         if (circle := self.cast.circle) is not None:
             carriers = self.cast.carriers
             passed = lambda: sum(ledger.line(n).received for n in carriers)  # noqa: E731
@@ -227,7 +231,7 @@ class Round:
             for under in self.queues:
                 under.queue.shutdown()
         self.ledger.finishing = True
-        self.wait_for({"producer", "holder", "carrier", "filer"}, refill=not abrupt)
+        self.wait_for({"producer", "holder", "sitter", "carrier", "filer"}, refill=not abrupt)
         for under in self.queues:
             under.queue.shutdown()
         self.wait_for({"parent"})
@@ -245,11 +249,23 @@ class Round:
         if self.cast.files is not None:
             judge_files(self.ledger, self.cast.files, self.cast.filers)
         self.tally.entries += sum(lock.cell.entries for lock in self.locks)
+        self.count_permits()
         self.ledger.drained = True
         if not self.tally.faults:  # else they may wait for ever
             self.wait_for({"joiner"}, seconds=JOINED)
             self.wait_for(set())
         self.sum_up()
+
+    def count_permits(self) -> None:
+        """Nobody has one any more: all must be back, and none more."""
+        domains.current().sweep()
+        for under in self.cast.semaphores:
+            self.tally.permits += under.cell.entries
+            now = under.semaphore.statistics()
+            self.tally.lost += max(0, under.permits - now.value)
+            self.tally.doubled += max(0, now.value - under.permits)
+            if (now.value, now.permits) != (under.permits, under.permits):
+                self.tally.fault(f"{under.semaphore!r}: all of {under.permits} permits should be free: {now}")
 
     def wait_for(self, roles: set[str], seconds: float = END, *, refill: bool = False) -> None:
         """Wait until those have ended; without roles: until all have who were killed or told to end.
@@ -323,6 +339,7 @@ class Round:
         lines += [f"  {self.cast.circle!r}"] * (self.cast.circle is not None)
         lines += [f"  {self.cast.files!r}"] * (self.cast.files is not None)
         lines += [f"  {lock.lock!r} {lock.lock.statistics()} inside {lock.cell.inside}" for lock in self.locks]
+        lines += [f"  {under.semaphore!r} {under.semaphore.statistics()}" for under in self.cast.semaphores]
         for seat in self.seats:
             if seat.process is not None:
                 line = self.line_of(seat)
