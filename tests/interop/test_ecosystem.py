@@ -33,7 +33,7 @@ def die(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def who() -> tuple[str, str, str | None, list[Any]]:
+def who() -> tuple[str, str, Any, list[Any]]:
     parent = multiprocessing.parent_process()
     children: list[Any] = multiprocessing.active_children()
     return (
