@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, dictionary, holders, leases, ledger, lock, ring, shutdown, spill
+from tests.models import (
+    buffers,
+    cells,
+    dictionary,
+    holders,
+    leases,
+    ledger,
+    listening,
+    lock,
+    ring,
+    semaphore,
+    shutdown,
+    spill,
+)
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -17,7 +30,9 @@ MODELS = {
     "buffers": buffers,
     "cells": cells,
     "leases": leases,
+    "listening": listening,
     "dictionary": dictionary,
+    "semaphore": semaphore,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick

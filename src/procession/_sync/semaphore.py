@@ -12,7 +12,7 @@ from procession._memory.handle import reduce_shared
 __all__ = ["BoundedSemaphore", "Semaphore"]
 
 LARGEST = (1 << 31) - 1  # SEM_VALUE_MAX of <semaphore.h>
-KEEP = 2  # flag of a semaphore: a death returns nothing
+BOUNDED, KEEP = 1, 2  # flags of a semaphore; KEEP: a death returns nothing
 
 watch_end()
 
