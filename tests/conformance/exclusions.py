@@ -48,6 +48,30 @@ EXCLUSIONS: list[Exclusion] = [
         "tests/unit/test_contexts.py::test_no_resource_tracker_is_started",
     ),
     Exclusion(
+        "TestResourceTracker.test_resource_tracker_sigkill",
+        "PRIVATE",
+        "it kills resource_tracker._resource_tracker._pid, and wants a semaphore to start that process again: ours needs none",
+        "tests/unit/test_contexts.py::test_no_resource_tracker_is_started",
+    ),
+    Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_basics",
+        "PRIVATE",
+        "it puts a mock in the place of shared_memory._make_filename, and looks at _name",
+        "tests/unit/test_shared_memory.py::test_another_object_of_the_name_sees_the_same_bytes",
+    ),
+    Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_recreate",
+        "PRIVATE",
+        "it puts a mock in the place of shared_memory._make_filename, and looks at _name",
+        "tests/unit/test_shared_memory.py::test_a_name_is_given_once",
+    ),
+    Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_cleaned_after_process_termination",
+        "BETTER",
+        "it wants the resource tracker to complain of a block whose maker was killed: ours goes with its maker, and nobody tracks it",
+        "tests/unit/test_shared_memory.py::test_a_name_goes_with_a_maker_that_ended_badly",
+    ),
+    Exclusion(
         "MiscTestCase.test_spawn_sys_executable_none_allows_import",
         "PRIVATE",
         "it asserts that multiprocessing is not in sys.modules when the program begins, where 'run --patch' has put it",

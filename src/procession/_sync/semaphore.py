@@ -73,6 +73,10 @@ class Semaphore(_core.Semaphore):
             on_death="keep" if flags & KEEP else "release",
         )
 
+    @property
+    def _semlock(self) -> "_SemLock":
+        return _SemLock(self)
+
     def __repr__(self) -> str:
         now = self.statistics()
         parts = [f"{now.value} of {now.permits} free"]
@@ -89,6 +93,14 @@ class Semaphore(_core.Semaphore):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reduce_shared(self)
+
+
+class _SemLock:
+    """What a queue of the standard library, made over a context of ours (by concurrent.futures, say), asks its semaphores."""
+
+    def __init__(self, semaphore: Semaphore) -> None:
+        self._get_value = semaphore.get_value
+        self._is_zero = semaphore.locked
 
 
 class BoundedSemaphore(Semaphore):
