@@ -6,6 +6,7 @@
 #include "buffer.h"
 #include "priority_private.h"
 #include "ring.h"
+#include "semaphore.h"
 #include "slots.h"
 
 static char said[200];
@@ -221,6 +222,35 @@ audit_buffer(pn_domain *domain, uint64_t offset)
     return NULL;
 }
 
+/* What is free follows from the ledger, and nobody who is gone has a permit. */
+static const char *
+audit_semaphore(pn_domain *domain, uint64_t offset)
+{
+    pn_semaphore semaphore;
+    pn_semaphore_counts counts;
+    pn_semaphore_open(&semaphore, domain, offset);
+    uint64_t block = atomic_load(&semaphore.cell->ledger);
+    if (block == 0 || atomic_load(&pn_block_at(domain, block)->queue) != offset) {
+        return WRONG("semaphore at %lx has no ledger of its own", UL(offset));
+    }
+    if (pn_semaphore_look(&semaphore, &counts, NULL, 0) != PN_OK) {
+        return WRONG("semaphore at %lx: somebody has its lock", UL(offset));
+    }
+    uint64_t taken = atomic_load(&semaphore.cell->apart);
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        uint64_t line = atomic_load(&semaphore.lines[i]);
+        taken += (line >> 32) + (uint32_t)line;
+        if ((uint32_t)line != 0 && atomic_load(&domain->slots[i].state) == PN_SLOT_FREE) {
+            return WRONG("semaphore at %lx: the free slot %u has permits", UL(offset), i);
+        }
+    }
+    if (taken + counts.free != counts.total) {
+        return WRONG("semaphore at %lx: %u free and %lu taken of %u", UL(offset), counts.free,
+                     UL(taken), counts.total);
+    }
+    return NULL;
+}
+
 static const char *
 audit_priority(pn_domain *domain, uint64_t offset)
 {
@@ -266,6 +296,8 @@ audit_object(pn_domain *domain, uint64_t offset)
     const char *wrong = audit_sums(domain, offset);
     if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_BUFFER) {
         wrong = audit_buffer(domain, offset);
+    } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_SEMAPHORE) {
+        wrong = audit_semaphore(domain, offset);
     } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_RING) {
         wrong = audit_ring(domain, offset);
         wrong = wrong != NULL ? wrong : audit_leases(domain, offset);

@@ -19,6 +19,10 @@
     LIST(broken)                                                                                   \
     LIST(name)                                                                                     \
     LIST(listen)                                                                                   \
+    LIST(semaphore)                                                                                \
+    LIST(barrier)                                                                                  \
+    LIST(condition)                                                                                \
+    LIST(event)                                                                                    \
     LIST(priority)
 
 #define DECLARED(name) extern const scenario name##_scenarios[];
