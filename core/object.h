@@ -50,7 +50,8 @@ enum {
     PN_OBJECT_SCAN = 1, /* its sums say nothing any more */
     PN_OBJECT_KEPT =
         2, /* not freed, though nobody holds it: by its name (buffer.h), a queue (priority.h) */
-    PN_OBJECT_PART = 4 /* of another object, which is found by its name instead of it (find.h) */
+    PN_OBJECT_PART =
+        4 /* not found by its name: a part of another object, or of use to its own program only (find.h) */
 };
 
 #define PN_NAME 48
