@@ -441,7 +441,7 @@ pn_message_open(pn_state *state, SharedObject *ring, const pn_record *record, pn
     PyObject *object = pn_decode(state, ring, record);
     PyObject *module = object ? PyImport_ImportModule("multiprocessing.reduction") : NULL;
     PyObject *pickler = module ? PyObject_GetAttrString(module, "ForkingPickler") : NULL;
-    PyObject *dumped = pickler ? PyObject_CallMethod(pickler, "dumps", "O", object) : NULL;
+    PyObject *dumped = pickler ? PyObject_CallMethod(pickler, "dumps", "(O)", object) : NULL;
     message->pickle = dumped ? PyBytes_FromObject(dumped) : NULL;
     Py_XDECREF(dumped);
     Py_XDECREF(pickler);
