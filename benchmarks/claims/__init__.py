@@ -4,6 +4,7 @@ from benchmarks.claims import (
     arrays,
     batches,
     crowd,
+    dictionaries,
     events,
     ints,
     joinable,
@@ -28,5 +29,6 @@ ALL: list[Claim] = [
     values.CLAIM,
     events.CLAIM,
     joinable.CLAIM,
+    dictionaries.CLAIM,
     starting.CLAIM,
 ]

@@ -271,6 +271,8 @@ audit_object(pn_domain *domain, uint64_t offset)
         wrong = wrong != NULL ? wrong : audit_leases(domain, offset);
     } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_PRIORITY) {
         wrong = audit_priority(domain, offset);
+    } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_DICT) {
+        wrong = audit_dict(domain, offset);
     }
     return wrong;
 }

@@ -10,6 +10,8 @@
 const char *audit_ring(pn_domain *domain, uint64_t offset);
 /* The lists of its leases hold what the entries say, and no entry is void. */
 const char *audit_leases(pn_domain *domain, uint64_t offset);
+/* Every item of a dictionary is found, in order, and its sums agree. */
+const char *audit_dict(pn_domain *domain, uint64_t offset);
 /* Blocks tile the heap; sums, hints and allocated pages agree with the table. */
 const char *audit_heap(pn_domain *domain);
 /* After a sweep: nothing belongs to a process that is gone, every ring holds its invariants. */

@@ -74,6 +74,7 @@ typedef struct world {
     pid_t victim, pids[ACTORS];
     pn_ring ring;
     uint64_t object, object_two, block; /* offsets */
+    uint64_t watched;                   /* a dictionary, whose table is watched too */
     uint32_t generation;
     uint32_t slot, slot_generation;
     pn_lock *lock;

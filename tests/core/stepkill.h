@@ -6,7 +6,7 @@
 
 extern const scenario ring_scenarios[], segment_scenarios[], shut_scenarios[], object_scenarios[],
     buffer_scenarios[], lock_scenarios[], heap_scenarios[], sweep_scenarios[], lease_scenarios[],
-    broken_scenarios[], name_scenarios[], priority_scenarios[];
+    find_scenarios[], dict_scenarios[], broken_scenarios[], name_scenarios[], priority_scenarios[];
 
 #define SLEEPING(function, first_id, number) {function, BEFORE, first_id, number}
 #define COMING(function, first_id, number) {function, AFTER, first_id, number}

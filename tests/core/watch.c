@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "dict.h"
 #include "stepper.h"
 
 static bool
@@ -39,6 +40,10 @@ watch_look(world *world, watch *watch)
             changed |= differs(watch, pn_at(domain, at), WATCHED_SLAB);
             slabs++;
         }
+    }
+    if (world->watched != 0) {
+        pn_dict_cell *cell = pn_at(domain, world->watched);
+        changed |= differs(watch, pn_at(domain, atomic_load(&cell->table)), WATCHED_DICT);
     }
     uint64_t robust[2] = {step_peek(world->victim, &head[0]), step_peek(world->victim, &head[2])};
     changed |= memcmp(robust, watch->robust, sizeof(robust)) != 0;

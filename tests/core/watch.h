@@ -13,6 +13,7 @@
 #define WATCHED_WAITS 16u
 #define WATCHED_SLAB 8192u
 #define WATCHED_SLABS 3u
+#define WATCHED_DICT 4096u
 
 /* Steps after which something had changed. */
 typedef struct {
@@ -27,7 +28,7 @@ typedef struct {
     uint64_t robust[2];
     size_t used;
     char seen[PN_PAGE + WATCHED_SLOTS + WATCHED_WAITS * sizeof(pn_wait) + WATCHED_TABLE +
-              WATCHED_SLABS * WATCHED_SLAB];
+              WATCHED_SLABS * WATCHED_SLAB + WATCHED_DICT];
 } watch;
 
 /* Has the domain or the victim's robust list changed since the last look? */

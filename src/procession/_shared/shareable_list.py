@@ -28,6 +28,14 @@ _ALIGNMENT = 8
 _SEQUENCES = 1 << 24
 
 
+def _capacity(kind: int, encoded: bytes) -> int:
+    """Bytes for an item: as multiprocessing has it, which counts the characters of a text, but never too few."""
+    if _KINDS[kind] not in {str, bytes}:
+        return _ALIGNMENT
+    characters = len(_decode(_KINDS[kind], encoded))
+    return max(_ALIGNMENT * (characters // _ALIGNMENT + 1), -(-len(encoded) // _ALIGNMENT) * _ALIGNMENT)
+
+
 class ShareableList:
     """A list in shared memory whose length is fixed: the drop-in for ``multiprocessing.shared_memory.ShareableList``.
 
@@ -62,9 +70,7 @@ class ShareableList:
 
     def _make(self, items: list[tuple[int, bytes]], name: str | None) -> None:
         head = _COUNT.size + len(items) * _ENTRY.size
-        capacities = [
-            _ALIGNMENT * (len(encoded) // _ALIGNMENT + 1) if kind >= 3 else _ALIGNMENT for kind, encoded in items
-        ]
+        capacities = [_capacity(kind, encoded) for kind, encoded in items]
         self.shm = SharedMemory(name, create=True, size=head + 2 * sum(capacities))
         self._length = len(items)
         offset = head
