@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, dictionary, holders, leases, ledger, lock, ring, shutdown, spill
+from tests.models import buffers, cells, circles, dictionary, holders, leases, ledger, lock, ring, shutdown, spill
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -18,6 +18,7 @@ MODELS = {
     "cells": cells,
     "leases": leases,
     "dictionary": dictionary,
+    "circles": circles,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick
