@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.models._engine import Model, Process, Run, World, main
 
@@ -79,7 +79,7 @@ class Circles(Model[Shared, Worker]):
     def me(self, w: Shared, p: Worker) -> int:
         return next(i for i, other in enumerate(w.processes) if other is p)
 
-    def change(self, w: Shared, at: int, **words: object) -> None:
+    def change(self, w: Shared, at: int, **words: Any) -> None:
         w.cells = (*w.cells[:at], w.cells[at]._replace(**words), *w.cells[at + 1 :])
 
     # -- holders: "0>1" takes 1 out of 0, "1>>0" puts it in, "-1" drops it, "+" makes a new one
