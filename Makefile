@@ -24,7 +24,7 @@ BUILT := $(VENV)/.built
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(DEV)  ## make the environment with all development tools (PYTHON=python3.12 for another interpreter)
 
@@ -70,6 +70,12 @@ stress: $(BUILT) $(TEST)  ## a short torture: random SIGKILLs through the Python
 torture:  ## the long torture: 10,000 kills
 	$(MAKE) --no-print-directory stress KILLS=10000
 
+conformance: $(BUILT) $(TEST)  ## CPython's own suites for multiprocessing, with procession in its place (ARGS="spawn -k Queue")
+	$(PY) tests/conformance/run.py $(ARGS)
+
+conformance-control: $(BUILT) $(TEST)  ## the same suites on the standard library itself
+	$(PY) tests/conformance/run.py --control $(ARGS)
+
 bench: $(BUILT) $(BENCH)  ## speed beside multiprocessing, faster-fifo, iceoryx2 and pyzmq, in the same run
 	$(PY) -m benchmarks $(ARGS)
 
@@ -101,4 +107,4 @@ $(BUILT): $(BASE) $(C_SOURCES) $(C_HEADERS)
 	$(PY) -m compileall -q src  # as pip does: a spawned child imports it, whatever PYTHONDONTWRITEBYTECODE says
 	@touch $@
 
-.PHONY: help venv build demo test lint format models stepkill sanitize stress torture bench clean
+.PHONY: help venv build demo test lint format models stepkill sanitize stress torture conformance conformance-control bench clean

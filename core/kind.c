@@ -10,6 +10,7 @@
 #include "dict.h"
 #include "event.h"
 #include "listen.h"
+#include "priority.h"
 #include "ring.h"
 #include "semaphore.h"
 #include "slots.h"
@@ -91,6 +92,16 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                              .bury = pn_semaphore_bury,
                              .names_block = pn_semaphore_names_block,
                              .discard = pn_semaphore_discard},
+    [PN_OBJECT_PRIORITY] = {.size = sizeof(pn_priority_cell),
+                            .may_name_itself = true,
+                            .names_block = pn_priority_names_block,
+                            .discard = pn_priority_discard,
+                            .wants = PN_FOR_GET | PN_FOR_PUT,
+                            .is_ready = pn_priority_is_ready},
+    [PN_OBJECT_ENTRY] = {.size = sizeof(pn_entry_cell),
+                         .names_block = pn_entry_names_block,
+                         .discard = pn_entry_discard,
+                         .walk = pn_entry_walk},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

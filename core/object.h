@@ -39,13 +39,15 @@ typedef enum {
     PN_OBJECT_ATOMIC, /* atomic.h */
     PN_OBJECT_DICT,   /* dict.h */
     PN_OBJECT_SEMAPHORE,
-    PN_OBJECT_TYPES /* how many there are; what differs between them: kind.h */
+    PN_OBJECT_PRIORITY,
+    PN_OBJECT_ENTRY, /* of a PRIORITY: priority.h */
+    PN_OBJECT_TYPES  /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
 enum {
     PN_OBJECT_SCAN = 1, /* its sums say nothing any more */
     PN_OBJECT_KEPT =
-        2, /* not freed, though nobody holds it: its name keeps it (buffer.h); under header.lock */
+        2, /* not freed, though nobody holds it: by its name (buffer.h), a queue (priority.h) */
     PN_OBJECT_PART = 4 /* of another object, which is found by its name instead of it (find.h) */
 };
 

@@ -14,6 +14,7 @@ from benchmarks.claims import (
     starting,
     tuples,
     values,
+    waiting,
 )
 from benchmarks.runner import Claim
 
@@ -31,4 +32,5 @@ ALL: list[Claim] = [
     joinable.CLAIM,
     dictionaries.CLAIM,
     starting.CLAIM,
+    waiting.CLAIM,
 ]

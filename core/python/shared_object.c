@@ -117,8 +117,8 @@ shared_attach(PyTypeObject *type, PyObject *args)
         Py_DECREF(self);
         return NULL;
     }
-    if (atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_RING ||
-        atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_DICT) {
+    uint32_t kind = atomic_load(&pn_shared_cell(self)->type);
+    if (kind == PN_OBJECT_RING || kind == PN_OBJECT_DICT || kind == PN_OBJECT_PRIORITY) {
         PyObject *opened = PyObject_CallMethod((PyObject *)self, "_open", NULL);
         if (opened == NULL) {
             Py_DECREF(self);

@@ -17,10 +17,26 @@ __version__ = "0.1.0"
 # Where the public names live; __init__.pyi has them one by one. Each is imported when it is first asked for: a child that
 # spawn starts needs few of them, and importing all of them would take it as long as starting its interpreter.
 _HOMES = {
+    "multiprocessing.context": (
+        "AuthenticationError",
+        "BufferTooShort",
+        "ProcessError",
+        "TimeoutError",
+    ),
+    "multiprocessing.process": (
+        "active_children",
+        "current_process",
+        "parent_process",
+    ),
+    "multiprocessing.util": (
+        "SUBDEBUG",
+        "SUBWARNING",
+    ),
     "procession._base.errors": (
         "Ambiguous",
         "DomainFull",
         "ForkWarning",
+        "InstallWarning",
         "LayoutMismatch",
         "NotFound",
         "NotOwner",
@@ -35,11 +51,30 @@ _HOMES = {
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
+    "procession._channels.priority": ("PriorityQueue",),
     "procession._channels.queue": (
         "Queue",
         "SimpleQueue",
     ),
     "procession._channels.wait": ("wait",),
+    "procession._compat.names": (
+        "Manager",
+        "Pipe",
+        "Pool",
+        "allow_connection_pickling",
+        "cpu_count",
+        "freeze_support",
+        "get_all_start_methods",
+        "get_context",
+        "get_logger",
+        "get_start_method",
+        "log_to_stderr",
+        "reducer",
+        "set_executable",
+        "set_forkserver_preload",
+        "set_start_method",
+    ),
+    "procession._compat.patch": ("install",),
     "procession._process.attach": ("attach",),
     "procession._process.outcome": ("Outcome",),
     "procession._process.process": ("Process",),
@@ -72,6 +107,23 @@ _HOMES = {
         "Semaphore",
     ),
 }
+# Public modules; but for aio, named as those of multiprocessing are: the names that they share with it are ours or listed as
+# borrowed.
+_MODULES = (
+    "aio",
+    "connection",
+    "context",
+    "dummy",
+    "managers",
+    "pool",
+    "process",
+    "queues",
+    "reduction",
+    "shared_memory",
+    "sharedctypes",
+    "synchronize",
+    "util",
+)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME_OF, "errors"])  # noqa: PLE0605 - it is a list
@@ -84,6 +136,8 @@ def __getattr__(name: str) -> object:
         value: object = importlib.import_module("procession._base.errors")
     elif name in _HOME_OF:
         value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -91,4 +145,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -30,6 +30,9 @@ KINDS = {
     "Barrier": "mp.Barrier(2, name='it')",
     "Atomic": "mp.Atomic(5, name='it')",
     "Condition": "mp.Condition(name='it')",
+    "Semaphore": "mp.Semaphore(3, name='it')",
+    "BoundedSemaphore": "mp.BoundedSemaphore(3, name='it')",
+    "SharedDict": "mp.SharedDict({'a': 1}, name='it')",
     "Synchronized": "mp.Value('i', 5, name='it')",
     "SynchronizedArray": "mp.Array('d', [1, 2], name='it')",
     "SynchronizedString": "mp.Array('c', b'text', name='it')",
@@ -358,7 +361,7 @@ import os, signal, sys, procession as mp
 q = mp.attach(int(sys.argv[1]))["pids"]
 for generation in range(3):  # the program, its fork, and the fork's fork
     q.put(os.getpid())
-    if os.fork() != 0:
+    if generation == 2 or os.fork() != 0:
         break
 signal.pause()
 """

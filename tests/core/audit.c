@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "buffer.h"
+#include "priority_private.h"
 #include "ring.h"
 #include "slots.h"
 
@@ -221,6 +222,35 @@ audit_buffer(pn_domain *domain, uint64_t offset)
 }
 
 static const char *
+audit_priority(pn_domain *domain, uint64_t offset)
+{
+    pn_priority queue;
+    pn_priority_open(&queue, domain, offset);
+    uint64_t count = pn_priority_count(&queue), kept = 0;
+    if (atomic_load(&queue.cell->changing) != 0) {
+        return NULL; /* the next one who comes puts it in order */
+    }
+    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_SMALL, 0); at != 0;
+         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_SMALL, at)) {
+        pn_entry_cell *entry = pn_entry_at(domain, at);
+        kept += atomic_load(&entry->object.type) == PN_OBJECT_ENTRY &&
+                atomic_load(&entry->queue) == offset &&
+                (atomic_load(&entry->object.flags) & PN_OBJECT_KEPT);
+    }
+    if (kept != count || count > pn_index_capacity(&queue)) {
+        return WRONG("priority queue: %lu entries, its counters say %lu", UL(kept), UL(count));
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        pn_entry_cell *entry = pn_entry_at(domain, pn_index_entry(&queue, i));
+        if (atomic_load(&entry->queue) != offset ||
+            !(atomic_load(&entry->object.flags) & PN_OBJECT_KEPT)) {
+            return WRONG("priority queue: place %lu of the index has no entry of it", UL(i));
+        }
+    }
+    return NULL;
+}
+
+static const char *
 audit_object(pn_domain *domain, uint64_t offset)
 {
     pn_object *object = pn_at(domain, offset);
@@ -241,6 +271,8 @@ audit_object(pn_domain *domain, uint64_t offset)
         wrong = wrong != NULL ? wrong : audit_leases(domain, offset);
     } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_DICT) {
         wrong = audit_dict(domain, offset);
+    } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_PRIORITY) {
+        wrong = audit_priority(domain, offset);
     }
     return wrong;
 }

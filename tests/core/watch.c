@@ -28,6 +28,13 @@ watch_look(world *world, watch *watch)
     uint32_t line = (uint32_t)world->victim % PN_WAITS; /* slots.c begins its search there */
     line = line < PN_WAITS - WATCHED_WAITS ? line : PN_WAITS - WATCHED_WAITS;
     changed |= differs(watch, &domain->waits[line], WATCHED_WAITS * sizeof(pn_wait));
+    if (world->object != 0) {
+        changed |= differs(watch, &domain->listeners[pn_listen_window(world->object)],
+                           PN_LISTEN_WINDOW * sizeof(pn_listener));
+    }
+    uint32_t seat = (uint32_t)world->victim % PN_LISTENERS; /* listen.c begins its search there */
+    seat = seat < PN_LISTENERS - WATCHED_SEATS ? seat : PN_LISTENERS - WATCHED_SEATS;
+    changed |= differs(watch, &domain->listeners[seat], WATCHED_SEATS * sizeof(pn_listener));
     if (domain->header->table_committed >= WATCHED_TABLE) {
         changed |= differs(watch, domain->blocks, WATCHED_TABLE);
     }

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, circles, dictionary, holders, leases, ledger, lock, ring, shutdown, spill
+from tests.models import (
+    buffers,
+    cells,
+    circles,
+    dictionary,
+    holders,
+    leases,
+    ledger,
+    listening,
+    lock,
+    ring,
+    shutdown,
+    spill,
+)
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -17,6 +30,7 @@ MODELS = {
     "buffers": buffers,
     "cells": cells,
     "leases": leases,
+    "listening": listening,
     "dictionary": dictionary,
     "circles": circles,
 }

@@ -389,6 +389,22 @@ def test_closed_queue_takes_and_gives_nothing_here(any_queue: Any) -> None:
             call()
 
 
+@pytest.mark.parametrize("kind", [procession.Queue, procession.JoinableQueue, procession.SimpleQueue])
+def test_empty_of_a_closed_queue_is_an_oserror(kind: Callable[[], procession.Queue[int]]) -> None:
+    queue = kind()
+    queue.put(1)
+    queue.close()
+    with pytest.raises(OSError, match="is closed"):
+        queue.empty()
+
+
+@pytest.mark.parametrize("kind", [procession.Queue, procession.JoinableQueue])
+def test_closed_queue_without_items_is_empty(kind: Callable[[], procession.Queue[int]]) -> None:
+    queue = kind()
+    queue.close()
+    assert queue.empty()
+
+
 @core
 def test_close_is_of_one_process(queue: procession.Queue[str]) -> None:
     def say_and_close() -> None:
@@ -835,12 +851,16 @@ def test_copy_outside_of_a_start_or_an_item_is_refused(any_queue: Any, duplicate
         duplicate(any_queue)
 
 
+@pytest.mark.parametrize("kind", [procession.Queue, procession.JoinableQueue])
+def test_maxsize_below_zero_means_no_bound(kind: Callable[[int], procession.Queue[int]]) -> None:
+    assert kind(-1).statistics().maxsize == 0  # as in the standard library, whose logging cookbook says -1
+
+
 # ---- bad input
 
 WRONG: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
     "maxsize of text": (lambda _: procession.Queue("3"), TypeError, "maxsize must be an integer, not str"),  # type: ignore[arg-type]
     "maxsize a float": (lambda _: procession.Queue(3.0), TypeError, "maxsize must be an integer, not float"),  # type: ignore[arg-type]
-    "maxsize below 0": (lambda _: procession.Queue(-1), ValueError, r"maxsize must be 0 \(unbounded\) or more, .*-1"),
     "maxsize beyond 64 bits": (lambda _: procession.Queue(2**64 + 1), ValueError, "maxsize must be .* below 2"),
     "max_bytes of text": (lambda _: procession.Queue(max_bytes="1"), TypeError, "max_bytes must be an integer"),  # type: ignore[arg-type]
     "max_bytes below 0": (lambda _: procession.Queue(max_bytes=-5), ValueError, "max_bytes must be 0 .* not -5"),

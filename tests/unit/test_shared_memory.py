@@ -317,14 +317,14 @@ def test_items_come_back_as_they_were(shared: Any) -> None:
 def test_format_is_that_of_multiprocessing() -> None:
     from multiprocessing import shared_memory
 
-    example: Any = ["howdy", b"HoWdY8by", -273.154, 100, None, True]
+    example: Any = ["howdy", b"HoWdY8by", -273.154, 100, None, True, "encodés"]  # 7 characters, 8 bytes
     items = ShareableList(example)
     theirs = shared_memory.ShareableList(example)
     try:
         assert items.format == theirs.format
         items[4] = theirs[4] = "some"
         assert items.format == theirs.format
-        assert struct.calcsize(items.format) == 56
+        assert struct.calcsize(items.format) == 64
     finally:
         items.shm.unlink()
         theirs.shm.close()
@@ -401,3 +401,17 @@ def test_others_see_the_old_item_or_the_new_one_also_after_a_kill() -> None:
             kill(process)
         assert shared[0] in whole
     shared.shm.unlink()
+
+
+def test_it_travels_where_nothing_else_was_imported() -> None:
+    program = """
+from procession.shared_memory import SharedMemory
+from procession import Process
+block = SharedMemory(create=True, size=10)
+process = Process(target=repr, args=(block,), start_method="spawn")
+process.start()
+process.join()
+print(process.exitcode)
+block.unlink()
+"""
+    assert output_of(program) == "0"

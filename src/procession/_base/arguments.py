@@ -4,7 +4,7 @@ import itertools
 import operator
 from collections import defaultdict
 
-__all__ = ["integer", "label", "size"]
+__all__ = ["bound", "integer", "label", "size"]
 
 LARGEST = (1 << 63) - 1
 
@@ -26,6 +26,11 @@ def integer(value: object, what: str) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
+
+
+def bound(value: object, what: str) -> int:
+    """A limit, 0 (unbounded) if it is 0 or less, as ``queue.Queue`` has it; programs say -1."""
+    return size(max(integer(value, what), 0), what)
 
 
 def size(value: object, what: str) -> int:

@@ -24,6 +24,7 @@ handlers go on working::
     Warning
      +-- RuntimeWarning
           +-- OwnerDiedWarning   as OwnerDied, for a Mutex without on_owner_death
+          +-- InstallWarning     install() was called after modules had bound what it replaces
           +-- ForkWarning        a process with several threads starts another one by fork
 
 ``queue.Empty`` and ``queue.Full`` are the standard library's own.
@@ -37,6 +38,7 @@ __all__ = [
     "Ambiguous",
     "DomainFull",
     "ForkWarning",
+    "InstallWarning",
     "LayoutMismatch",
     "NotFound",
     "NotOwner",
@@ -74,6 +76,10 @@ class OwnerDiedWarning(RuntimeWarning):
 
 class ForkWarning(RuntimeWarning):
     """A process forks while it has other threads, whose locks may stay locked in the child; once in a process."""
+
+
+class InstallWarning(RuntimeWarning):
+    """``install()`` was called when modules had classes of ``multiprocessing`` already; the text names these modules."""
 
 
 class NotOwner(RuntimeError):

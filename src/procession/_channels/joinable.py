@@ -11,7 +11,7 @@ between its work and its ``task_done()``. ``get_item()`` tells the id and the nu
 from typing import Generic, NamedTuple, TypeVar
 
 from procession import _core
-from procession._base.arguments import integer, label, size
+from procession._base.arguments import bound, integer, label, size
 from procession._base.errors import NotRedeliverable
 from procession._base.statistics import Left, QueueStatistics
 from procession._channels.queue import Queue
@@ -82,7 +82,7 @@ class JoinableQueue(Queue[T], _core.LeasedRing):
             self,
             domains.current(),
             label("JoinableQueue", name),
-            size(maxsize, "maxsize"),
+            bound(maxsize, "maxsize"),
             size(0 if max_bytes is None else max_bytes, "max_bytes"),
             most,
         )

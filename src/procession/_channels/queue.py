@@ -8,10 +8,11 @@ process is killed before it was done, that item is gone with it, at most what on
 ``get_many`` had in hand. (A JoinableQueue gives it to another consumer: ``joinable.py``.)
 """
 
+import io
 from typing import Any, Generic, TypeVar
 
 from procession import _core
-from procession._base.arguments import label, size
+from procession._base.arguments import bound, label, size
 from procession._base.statistics import QueueStatistics
 from procession._channels.ends import NoLock, Reader, Writer
 from procession._memory import serialize as serialize  # gives the core its pickler
@@ -70,6 +71,13 @@ class _BaseQueue(WithDoorbell, _core.Ring, Generic[T]):
         """
         self._shut(immediate)
 
+    def empty(self) -> bool:
+        """Is it empty just now? After ``close()`` it raises what is an OSError, as there, and a ValueError."""
+        try:
+            return super().empty()
+        except ValueError as error:
+            raise io.UnsupportedOperation(str(error)) from None
+
     def statistics(self) -> QueueStatistics:
         """Items, bytes and waiters at this instant."""
         items, weight, maxsize, max_bytes, waiting, shut, closed = self._look()
@@ -99,7 +107,7 @@ class _BaseQueue(WithDoorbell, _core.Ring, Generic[T]):
 class Queue(_BaseQueue[T]):
     """The drop-in for ``multiprocessing.Queue``.
 
-    `maxsize`: at most so many items wait (0: unbounded; what exceeds the ring goes into more
+    `maxsize`: at most so many items wait (0 or less: unbounded; what exceeds the ring goes into more
     memory of the domain, up to its cap, then DomainFull). `max_bytes`: at most so many bytes
     wait, as stored; one larger item may travel alone. `name`: a label, shown everywhere.
 
@@ -116,9 +124,18 @@ class Queue(_BaseQueue[T]):
         super().__init__(
             domains.current(),
             label("Queue", name),
-            size(maxsize, "maxsize"),
+            bound(maxsize, "maxsize"),
             size(0 if max_bytes is None else max_bytes, "max_bytes"),
         )
+
+    def empty(self) -> bool:
+        """Is it empty just now? After ``close()`` it raises an OSError that is a ValueError, unless it is empty."""
+        try:
+            return super().empty()
+        except io.UnsupportedOperation:
+            if self._look()[0] == 0:
+                return True  # as there, where close() does nothing to a queue that was not used
+            raise
 
     def join_thread(self) -> None:
         """There is no feeder thread: nothing to wait for. AssertionError before ``close()``."""

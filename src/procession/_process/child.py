@@ -8,7 +8,7 @@ from typing import Any
 
 from procession import _core
 from procession._memory.domain import domains
-from procession._process import stdlib
+from procession._process import prologue, stdlib
 from procession._process.outcome import encode_report
 
 __all__ = ["TREE_MARK", "begin", "leave_report", "run_reported", "spawn_main"]
@@ -66,6 +66,7 @@ def spawn_main(pipe: int, domain_fd: int, uuid: str, slot: int, generation: int,
     if more["tracker"] is not None:
         stdlib.use_tracker(more["tracker"])
     try:
+        prologue.perform(more["prologue"])
         code = stdlib.run_spawned(pipe, sentinel)
     except SystemExit:
         raise

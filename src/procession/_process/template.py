@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from procession import _core
 from procession._memory.domain import domains
-from procession._process import stdlib
+from procession._process import prologue, stdlib
 from procession._process.child import begin, leave_report
 from procession._process.preload import preload
 from procession._process.wire import (
@@ -129,7 +129,16 @@ def succeed(domain: _core.Domain, parent: int, tied: bool, connection: int, prog
     return connection
 
 
-def main(connection: int, domain_fd: int, uuid: str, slot: int, generation: int, parent: int, tied: bool) -> NoReturn:
+def main(
+    connection: int,
+    domain_fd: int,
+    uuid: str,
+    slot: int,
+    generation: int,
+    parent: int,
+    tied: bool,
+    first: tuple[str, ...],
+) -> NoReturn:
     """Be a template, in a fresh interpreter."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -137,4 +146,5 @@ def main(connection: int, domain_fd: int, uuid: str, slot: int, generation: int,
     os.close(null)
     domain = domains.attach(bytes.fromhex(uuid), domain_fd, slot, generation)
     os.close(begin(domain, parent, tied))
+    prologue.perform(first)
     serve(domain, connection, parent, tied)

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from procession import _core
-from procession._process import stdlib
+from procession._process import prologue, stdlib
 from procession._process.wire import HEADER, PROGRESS_BYTES, READY, SUCCESSOR, Changes, Order, Succession
 
 __all__ = ["Template", "Trial", "inherited"]
@@ -32,7 +32,15 @@ def inherited() -> tuple[object, ...]:
     """
     users = os.getresuid(), os.getresgid(), os.getgroups()
     limits = [resource.getrlimit(number) for number in LIMITS]
-    return *users, os.getpgrp(), os.getsid(0), os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0), limits
+    return (
+        *users,
+        os.getpgrp(),
+        os.getsid(0),
+        os.sched_getaffinity(0),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        limits,
+        prologue.names(),
+    )
 
 
 class Template:
@@ -58,7 +66,7 @@ class Template:
         try:
             arguments = (
                 f"{self.theirs}, {domain_fd}, {self.domain.uuid.hex()!r}, {self.line[0]}, {self.line[1]}, "
-                f"{parent}, {threading.get_native_id() == parent}"
+                f"{parent}, {threading.get_native_id() == parent}, {prologue.names()!r}"
             )
             program = PROGRAM.format(root=PACKAGE_ROOT, arguments=arguments)
             command = (stdlib.interpreter(), *stdlib.interpreter_flags(), "-c", program, "--multiprocessing-fork")

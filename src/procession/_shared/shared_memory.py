@@ -17,6 +17,7 @@ from procession import _core
 from procession._base.arguments import integer
 from procession._memory.domain import domains
 from procession._memory.handle import handles_travel
+from procession._shared import array as array  # tells the core and the pickler how Buffers and arrays travel
 
 __all__ = ["SharedMemory"]
 

@@ -7,7 +7,7 @@ from multiprocessing.reduction import dump
 from typing import Any, ClassVar
 
 from procession import _core
-from procession._process import stdlib
+from procession._process import prologue, stdlib
 from procession._process.popen import Popen
 
 __all__ = ["SpawnPopen", "write_all"]
@@ -67,7 +67,7 @@ class SpawnPopen(Popen):
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
         arguments = (
             f"{pipe}, {domain_fd}, {self.domain.uuid.hex()!r}, {slot}, {generation}, "
-            f"parent={parent}, tied={tied}, tracker={tracker}"
+            f"parent={parent}, tied={tied}, tracker={tracker}, prologue={prologue.names()!r}"
         )
         program = PROGRAM.format(root=PACKAGE_ROOT, arguments=arguments)
         # The last word is how multiprocessing knows its children (spawn.is_forking).

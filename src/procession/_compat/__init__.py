@@ -1,0 +1,1 @@
+"""At home: contexts, every name of ``multiprocessing``, and unmodified programs."""

@@ -1,0 +1,85 @@
+"""What of CPython's suites is left out, by name, each with its reason. Two classes, and no other reason counts:
+
+PRIVATE    it looks at private parts of the standard library's implementation
+BETTER     it demands what ours does better on purpose; `shown_by` is our own test of that
+"""
+
+import sys
+from typing import Literal, NamedTuple
+
+__all__ = ["EXCLUSIONS", "Exclusion", "names_for"]
+
+
+class Exclusion(NamedTuple):
+    """One test that is left out."""
+
+    name: str  # Class.test
+    kind: Literal["PRIVATE", "BETTER"]
+    reason: str
+    shown_by: str = ""  # of BETTER, and of what is behind a PRIVATE one: file::test
+    methods: tuple[str, ...] = ("fork", "spawn", "forkserver")
+    since: tuple[int, int] = (3, 11)  # of Python
+
+
+EXCLUSIONS: list[Exclusion] = [
+    Exclusion(
+        "WithProcessesTestProcess.test_parent_process",
+        "BETTER",
+        "it waits for a grandchild to go on after its parent was killed: ours ends then, unless orphan='keep'",
+        "tests/lifecycle/test_orphans.py::test_killed_child_leaves_nobody_either",
+    ),
+    Exclusion(
+        "WithProcessesTestQueue.test_queue_feeder_donot_stop_onexc",
+        "BETTER",
+        "it wants put() to hide an object that cannot be pickled, and a thread to say so later: ours raises in the caller",
+        "tests/unit/test_queue.py::test_unpicklable_raises_in_put_and_nothing_is_lost",
+    ),
+    Exclusion(
+        "TestStartMethod.test_mixed_startmethod",
+        "BETTER",
+        "it wants a RuntimeError for a lock of the context fork in a process of spawn: with ours that works",
+        "tests/unit/test_contexts.py::test_objects_of_any_context_travel_by_any_method",
+        methods=("spawn",),  # the suite itself skips it elsewhere
+    ),
+    Exclusion(
+        "TestResourceTracker.test_resource_tracker",
+        "PRIVATE",
+        "it asks a lock for _semlock.name, and waits for the resource tracker to remove that semaphore: ours have no name",
+        "tests/unit/test_contexts.py::test_no_resource_tracker_is_started",
+    ),
+    Exclusion(
+        "TestResourceTracker.test_resource_tracker_sigkill",
+        "PRIVATE",
+        "it kills resource_tracker._resource_tracker._pid, and wants a semaphore to start that process again: ours needs none",
+        "tests/unit/test_contexts.py::test_no_resource_tracker_is_started",
+    ),
+    Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_basics",
+        "PRIVATE",
+        "it puts a mock in the place of shared_memory._make_filename, and looks at _name",
+        "tests/unit/test_shared_memory.py::test_another_object_of_the_name_sees_the_same_bytes",
+    ),
+    Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_recreate",
+        "PRIVATE",
+        "it puts a mock in the place of shared_memory._make_filename, and looks at _name",
+        "tests/unit/test_shared_memory.py::test_a_name_is_given_once",
+    ),
+    Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_cleaned_after_process_termination",
+        "BETTER",
+        "it wants the resource tracker to complain of a block whose maker was killed: ours goes with its maker, and nobody tracks it",
+        "tests/unit/test_shared_memory.py::test_a_name_goes_with_a_maker_that_ended_badly",
+    ),
+    Exclusion(
+        "MiscTestCase.test_spawn_sys_executable_none_allows_import",
+        "PRIVATE",
+        "it asserts that multiprocessing is not in sys.modules when the program begins, where 'run --patch' has put it",
+        "tests/unit/test_install.py::test_interpreter_may_be_unknown",
+    ),
+]
+
+
+def names_for(method: str) -> list[str]:
+    """Return the names that are left out for a start method, in this interpreter."""
+    return [item.name for item in EXCLUSIONS if method in item.methods and sys.version_info >= item.since]

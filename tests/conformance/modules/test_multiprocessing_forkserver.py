@@ -1,0 +1,5 @@
+"""What CPython's module of this name does: its suite for forkserver. (Some installations leave the small modules out.)"""
+
+from test._test_multiprocessing import install_tests_in_module_dict  # type: ignore[import-not-found, unused-ignore]
+
+install_tests_in_module_dict(globals(), "forkserver")
