@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import procession
-from tests.stress import broken, carriers, leasers, mix, workers
+from tests.stress import broken, carriers, filers, leasers, mix, workers
 from tests.stress.ledger import FAILED, ITEMS, LEFT, Ledger
 from tests.stress.seats import LockUnderTest, QueueUnderTest, Seat, SemaphoreUnderTest
 
@@ -49,6 +49,10 @@ class Cast:
         if options.queue == "procession" and carriers.can_carry() and rng.random() < 0.5:
             self.circle = rng.choice((procession.Queue, procession.JoinableQueue))()
         self.carriers: list[int] = []
+        self.files: Any = None
+        if options.queue == "procession" and rng.random() < 0.6:
+            self.files = filers.make_files()
+        self.filers: list[int] = []
         self.seats = list(self._seats())
 
     def seed(self) -> int:
@@ -139,6 +143,13 @@ class Cast:
 
         return arguments
 
+    def filer(self) -> Callable[[int], tuple[Any, ...]]:
+        def arguments(line: int) -> tuple[Any, ...]:
+            self.filers.append(line)
+            return self.ledger, line, self.files, self.seed()
+
+        return arguments
+
     def parent(self) -> Callable[[int], tuple[Any, ...]]:
         def arguments(line: int) -> tuple[Any, ...]:
             under = self.rng.choice(self.queues)
@@ -170,6 +181,9 @@ class Cast:
         if self.circle is not None:
             for _ in range(self.rng.randrange(1, 3)):
                 yield Seat("carrier", carriers.carry, self.carrier())
+        if self.files is not None:
+            for _ in range(self.rng.randrange(1, 4)):
+                yield Seat("filer", filers.file, self.filer())
         if self.options.queue == "procession" and self.rng.random() < 0.7:
             yield Seat("parent", workers.parent, self.parent())
 
@@ -181,4 +195,4 @@ class Cast:
         self.locks.clear()
         self.folder.cleanup()
         self.semaphores.clear()
-        self.circle = None
+        self.circle = self.files = None

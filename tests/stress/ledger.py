@@ -214,6 +214,12 @@ class Ledger:
         start = self._items_at + line * ITEMS
         return bytes(self._bytes[start : start + committed]).count(0)
 
+    def delivered_twice(self, line: int) -> int:
+        """Count the items of one line that were delivered more than once."""
+        start = self._items_at + line * ITEMS
+        marks = bytes(self._bytes[start : start + ITEMS])
+        return ITEMS - marks.count(0) - marks.count(1)
+
     def deliver(self, identity: int) -> None:
         """Mark an item: its get has returned, or with leases: it is about to be acked. A mark of 2: twice."""
         line, number = divmod(identity, ITEMS)

@@ -17,6 +17,7 @@ from tests.leaks import templates
 from tests.stress.arrays import Broken
 from tests.stress.cast import Cast
 from tests.stress.count import count_leased, count_plain
+from tests.stress.filers import judge_files
 from tests.stress.killer import Killer
 from tests.stress.ledger import FAILED, Ledger, Line
 from tests.stress.looks import GUARDIAN, CpuTimes, cpu_times, look_at, state_of
@@ -88,6 +89,11 @@ class Round:
                 self.at_work(carriers) if circle.qsize() and not ledger.finishing else []
             )
             yield Watched(f"arrays in {circle!r}", passed, passers)
+        if (files := self.cast.files) is not None:
+            filers = self.cast.filers
+            called = lambda: sum(ledger.line(n).beats for n in filers)  # noqa: E731
+            callers = lambda: [] if ledger.finishing else self.at_work(filers)  # noqa: E731
+            yield Watched(f"calls of {files!r}", called, callers)
 
     # -- seats
 
@@ -225,7 +231,7 @@ class Round:
             for under in self.queues:
                 under.queue.shutdown()
         self.ledger.finishing = True
-        self.wait_for({"producer", "holder", "sitter", "carrier"}, refill=not abrupt)
+        self.wait_for({"producer", "holder", "sitter", "carrier", "filer"}, refill=not abrupt)
         for under in self.queues:
             under.queue.shutdown()
         self.wait_for({"parent"})
@@ -240,6 +246,8 @@ class Round:
             under.consumers.append(line)
             count = count_leased if under.leased else count_plain
             count(self.ledger, self.tally, under, line, self.cast.seed(), spared=self.spared, sure=self.sure)
+        if self.cast.files is not None:
+            judge_files(self.ledger, self.cast.files, self.cast.filers)
         self.tally.entries += sum(lock.cell.entries for lock in self.locks)
         self.count_permits()
         self.ledger.drained = True
@@ -304,6 +312,7 @@ class Round:
         self.tally.arrays += sum(line.bulky for line in lines)
         self.tally.array_bytes += sum(line.bulk for line in lines)
         self.tally.hops += sum(self.ledger.line(number).received for number in self.cast.carriers)
+        self.tally.filed += sum(self.ledger.line(number).beats for number in self.cast.filers)
         joiners = [number for seat in self.seats if seat.role == "joiner" for number in seat.lines]
         self.tally.joins += sum(self.ledger.line(number).received for number in joiners)
 
@@ -328,6 +337,7 @@ class Round:
         """Everything that helps to see why nobody moves."""
         lines = [f"  {under.queue!r} {getattr(under.queue, 'statistics', str)()}" for under in self.queues]
         lines += [f"  {self.cast.circle!r}"] * (self.cast.circle is not None)
+        lines += [f"  {self.cast.files!r}"] * (self.cast.files is not None)
         lines += [f"  {lock.lock!r} {lock.lock.statistics()} inside {lock.cell.inside}" for lock in self.locks]
         lines += [f"  {under.semaphore!r} {under.semaphore.statistics()}" for under in self.cast.semaphores]
         for seat in self.seats:

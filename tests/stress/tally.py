@@ -21,6 +21,7 @@ class Tally:
     items: int = 0
     entries: int = 0  # of locks
     permits: int = 0  # of semaphores, taken
+    filed: int = 0  # calls of shared dicts
     in_hand: int = 0
     hands: int = 0  # the most that it can have been
     # Of queues with leases:
@@ -80,6 +81,7 @@ def table(tally: Tally, seconds: float) -> str:
         ("items passed", tally.items),
         ("locks entered", tally.entries),
         ("permits taken", tally.permits),
+        ("calls of dicts", tally.filed),
         ("large items", f"{tally.arrays} of {tally.array_bytes >> 20} MiB, shared arrays passed on {tally.hops}"),
         ("deliveries with leases", tally.deliveries),
         ("redelivered, counted", f"{tally.redelivered}, in hand before {tally.twice}, unnoted {tally.unnoted}"),
