@@ -6,7 +6,7 @@ Two processes add to the counter, or send, at the same time. What the table show
 * Neither they nor a pipe have a lock inside. Without one, two processes read the same number and one addition is lost;
   two write at the same place and one message is gone, or the halves of two stand between each other. (What is short enough
   a pipe takes whole: PIPE_BUF, 4096 bytes, in pipe(7). The additions are.)
-* A queue has its lock inside.
+* A queue has its lock inside, and so has the `Pipe()` of procession.
 * A lock makes all of them safe, and costs speed. (It may also save some: two writers that get in each other's way at every
   step can be slower than two that take turns.)
 
@@ -181,6 +181,37 @@ class PipeStream:
             yield self.out.get()
 
 
+class ConnectionStream:
+    """The same with `Pipe()`: what stands between its ends is no pipe of the kernel's, and a message is whole in it."""
+
+    name = "Pipe()"
+
+    def __init__(self, count):
+        self.reader, self.writer = mp.Pipe(duplex=False)
+        self.out = mp.Queue()
+        self.collector = mp.Process(target=self.collect, start_method="fork")
+        self.collector.start()
+
+    def collect(self):
+        self.writer.close()
+        try:
+            while True:
+                self.out.put(self.reader.recv_bytes())
+        except EOFError:  # nobody is left who could send
+            pass
+
+    def send(self, message, lock):
+        with lock:
+            self.writer.send_bytes(message)
+
+    def received(self):
+        self.writer.close()
+        self.collector.join()
+        self.reader.close()
+        while not self.out.empty():
+            yield self.out.get()
+
+
 class QueueStream:
     """A queue, in which a message is there whole or not at all."""
 
@@ -250,8 +281,10 @@ def compete(target, medium, lock, count):
     ]
     for process in writers:
         process.start()
-    start.wait()
+    while start.n_waiting < WRITERS:
+        time.sleep(0.001)
     begin = time.perf_counter()
+    start.wait()
     for process in writers:
         process.join()
         assert process.exitcode == 0, process.outcome
@@ -290,5 +323,5 @@ if __name__ == "__main__":
     options = parser.parse_args()
     counters = (FileCounter, PipeCounter, QueueCounter, MemoryCounter)
     show("Counter", "/s", try_counter, counters, options.additions)
-    streams = (FileStream, PipeStream, QueueStream, MemoryStream)
+    streams = (FileStream, PipeStream, ConnectionStream, QueueStream, MemoryStream)
     show("Stream", "MB/s", try_stream, streams, options.messages)
