@@ -72,6 +72,20 @@ EXCLUSIONS: list[Exclusion] = [
         "tests/unit/test_shared_memory.py::test_a_name_goes_with_a_maker_that_ended_badly",
     ),
     Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_name_with_embedded_null",
+        "PRIVATE",
+        "it writes a name with a zero into _name, and wants unlink() to read it from there",
+        "tests/unit/test_shared_memory.py::test_name_with_a_zero_is_a_value_error",
+        since=(3, 13),
+    ),
+    Exclusion(
+        "WithProcessesTestSharedMemory.test_shared_memory_tracking",
+        "BETTER",
+        "it wants a block to be destroyed, and the resource tracker to complain, when a program ends that had only opened it",
+        "tests/unit/test_shared_memory.py::test_a_program_that_is_run_by_this_one_finds_it_by_its_name",
+        since=(3, 13),
+    ),
+    Exclusion(
         "MiscTestCase.test_spawn_sys_executable_none_allows_import",
         "PRIVATE",
         "it asserts that multiprocessing is not in sys.modules when the program begins, where 'run --patch' has put it",

@@ -145,14 +145,13 @@ run_jobs(job *jobs, int count, int side_by_side, tally *sum)
     return good;
 }
 
+#define LISTED(name) name##_scenarios,
+
 int
 main(int argc, char **argv)
 {
-    static const scenario *const lists[] = {
-        ring_scenarios, segment_scenarios, shut_scenarios,  object_scenarios, buffer_scenarios,
-        lock_scenarios, heap_scenarios,    sweep_scenarios, lease_scenarios,  find_scenarios,
-        dict_scenarios, broken_scenarios,  name_scenarios,  listen_scenarios};
-    static job jobs[256];
+    static const scenario *const lists[] = {SCENARIO_LISTS(LISTED)};
+    static job jobs[512];
     (void)argc;
     char **wanted = argv + 1;
     pn_platform_init();

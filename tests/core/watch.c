@@ -17,6 +17,15 @@ differs(watch *watch, const void *memory, size_t size)
     return true;
 }
 
+/* Of a semaphore. */
+static bool
+is_ledger(pn_domain *domain, pn_block *block)
+{
+    uint64_t object = atomic_load(&block->queue);
+    return pn_block_kind_of(atomic_load(&block->state)) == PN_BLOCK_PAYLOAD && object != 0 &&
+           atomic_load(&((pn_object *)pn_at(domain, object))->type) == PN_OBJECT_SEMAPHORE;
+}
+
 bool
 watch_look(world *world, watch *watch)
 {
@@ -39,13 +48,16 @@ watch_look(world *world, watch *watch)
         changed |= differs(watch, domain->blocks, WATCHED_TABLE);
     }
     pn_block *block;
-    uint32_t slabs = 0;
+    uint32_t slabs = 0, ledgers = 0;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0 && slabs < WATCHED_SLABS;
          at = pn_heap_next(domain, at, &block)) {
         uint32_t kind = pn_block_kind_of(atomic_load(&block->state));
         if (kind == PN_BLOCK_SLAB_SMALL || kind == PN_BLOCK_SLAB_LARGE) {
             changed |= differs(watch, pn_at(domain, at), WATCHED_SLAB);
             slabs++;
+        } else if (ledgers == 0 && is_ledger(domain, block)) {
+            changed |= differs(watch, pn_at(domain, at), WATCHED_LEDGER);
+            ledgers++;
         }
     }
     if (world->watched != 0) {

@@ -16,6 +16,7 @@
 #define WATCHED_SLAB 8192u
 #define WATCHED_SLABS 3u
 #define WATCHED_DICT 4096u
+#define WATCHED_LEDGER 512u
 
 /* Steps after which something had changed. */
 typedef struct {
@@ -31,7 +32,7 @@ typedef struct {
     size_t used;
     char seen[PN_PAGE + WATCHED_SLOTS + WATCHED_WAITS * sizeof(pn_wait) +
               (PN_LISTEN_WINDOW + WATCHED_SEATS) * sizeof(pn_listener) + WATCHED_TABLE +
-              WATCHED_SLABS * WATCHED_SLAB + WATCHED_DICT];
+              WATCHED_SLABS * WATCHED_SLAB + WATCHED_DICT + WATCHED_LEDGER];
 } watch;
 
 /* Has the domain or the victim's robust list changed since the last look? */

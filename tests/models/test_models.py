@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, dictionary, holders, leases, ledger, listening, lock, ring, shutdown, spill
+from tests.models import (
+    barriers,
+    buffers,
+    cells,
+    conditions,
+    dictionary,
+    events,
+    holders,
+    leases,
+    ledger,
+    listening,
+    lock,
+    ring,
+    semaphore,
+    shutdown,
+    spill,
+)
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -18,7 +34,11 @@ MODELS = {
     "cells": cells,
     "leases": leases,
     "listening": listening,
+    "events": events,
+    "conditions": conditions,
+    "barriers": barriers,
     "dictionary": dictionary,
+    "semaphore": semaphore,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick

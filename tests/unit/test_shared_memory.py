@@ -415,3 +415,35 @@ print(process.exitcode)
 block.unlink()
 """
     assert output_of(program) == "0"
+
+
+FOREIGN = """
+import sys
+from procession.shared_memory import SharedMemory
+block = SharedMemory({name!r})
+block.buf[0] += 1
+block.close()
+"""
+
+
+def test_a_program_that_is_run_by_this_one_finds_it_by_its_name() -> None:
+    block = SharedMemory(create=True, size=10)
+    output_of(FOREIGN.replace("{name!r}", repr(block.name)))
+    between = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {FOREIGN.replace('{name!r}', repr(block.name))!r}], check=True)"
+    output_of(between)  # that has nothing of ours
+    assert block.buf[0] == 2
+    assert SharedMemory(block.name).size == 10  # it is there still
+    block.unlink()
+
+
+def test_a_program_that_is_run_by_this_one_hears_of_a_name_that_nobody_has() -> None:
+    block = SharedMemory(create=True, size=10)
+    assert "no SharedMemory has that name" in error_of(FOREIGN.replace("{name!r}", "'nobody'"))
+    block.unlink()
+
+
+def test_name_with_a_zero_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="null"):
+        SharedMemory("a\0b")
+    with pytest.raises(ValueError, match="null"):
+        SharedMemory("a\0b", create=True, size=1)

@@ -19,7 +19,7 @@ __all__ = ["ShareableList"]
 
 _COUNT = struct.Struct("Q")
 _ENTRY = struct.Struct("QQQ")
-_WORD = struct.Struct("Q")  # length << 32 | sequence << 8 | kind << 1 | place
+# The word: length << 32 | sequence << 8 | kind << 1 | place
 _INT, _FLOAT = struct.Struct("q"), struct.Struct("d")
 _KINDS = (int, float, bool, str, bytes, type(None))
 # As multiprocessing has them: what struct would take to pack the item.
@@ -88,13 +88,15 @@ class ShareableList:
         at = _COUNT.size + position % self._length * _ENTRY.size
         return at, *_ENTRY.unpack_from(self.shm.buf, at)
 
+    # A memoryview of 8-byte words reads and writes one in one go; struct.pack_into writes zeros first.
+
     def __getitem__(self, position: int) -> Any:
         at, word, offset, capacity = self._entry(position, "index out of range")
         buf = self.shm.buf
         while True:
             begin = offset + (word & 1) * capacity
             encoded = buf[begin : begin + (word >> 32)].tobytes()
-            (now,) = _WORD.unpack_from(buf, at)
+            now = buf.cast("Q")[at // 8]
             if now == word:
                 return _decode(_KINDS[word >> 1 & 127], encoded)
             word = now  # it was replaced meanwhile, perhaps twice
@@ -111,7 +113,7 @@ class ShareableList:
         buf = self.shm.buf
         buf[begin : begin + len(encoded)] = encoded
         sequence = ((word >> 8) + 1) % _SEQUENCES
-        _WORD.pack_into(buf, at, len(encoded) << 32 | sequence << 8 | kind << 1 | place)
+        buf.cast("Q")[at // 8] = len(encoded) << 32 | sequence << 8 | kind << 1 | place  # COMMIT
 
     def __iter__(self) -> Iterator[Any]:
         for position in range(self._length):
