@@ -228,7 +228,7 @@ class AsyncLock:
 
 
 class AsyncEvent:
-    """An Event."""
+    """An Event, or what has its ``is_set()``."""
 
     def __init__(self, event: Any) -> None:
         self.event = event
@@ -236,12 +236,17 @@ class AsyncEvent:
 
     async def wait(self) -> bool:
         """Wait until it is set, or has been meanwhile. Always True."""
-        before = self.event.statistics().sets
+        before = self._sets()
 
         def attempt() -> tuple[bool] | None:
-            return (True,) if self.event.is_set() or self.event.statistics().sets != before else None
+            return (True,) if self.event.is_set() or self._sets() != before else None
 
         return await self._awaiting.until(attempt)
+
+    def _sets(self) -> int:
+        """How often it was set, if it counts that."""
+        look = getattr(self.event, "statistics", None)
+        return 0 if look is None else int(getattr(look(), "sets", 0))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.event!r}>"

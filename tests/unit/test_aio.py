@@ -354,6 +354,42 @@ def test_event_wakes_all() -> None:
     assert run(main()) == [True] * 3
 
 
+@core
+def test_event_that_is_cleared_again_was_heard() -> None:
+    event = procession.Event()
+
+    async def main() -> None:
+        task = asyncio.create_task(aio.wrap(event).wait())
+        await awaiting(task)
+        event.set()
+        event.clear()
+        assert await task is True
+
+    run(main())
+
+
+@core
+def test_semaphore_lets_so_many_in() -> None:
+    permits = procession.Semaphore(2)
+    inside: list[int] = []
+
+    async def main() -> int:
+        wrapped, most = aio.wrap(permits), 0
+
+        async def enter(number: int) -> None:
+            nonlocal most
+            async with wrapped:
+                inside.append(number)
+                most = max(most, len(inside))
+                await asyncio.sleep(0)
+                inside.remove(number)
+
+        await asyncio.gather(*[enter(number) for number in range(10)])
+        return most
+
+    assert run(main()) == 2
+
+
 def test_wait_for_one_of_several() -> None:
     queue, lock = procession.Queue[int](), procession.Lock()
     lock.acquire()

@@ -129,6 +129,40 @@ def test_process_that_ends(theirs: bool) -> None:
     process.close()
 
 
+def test_event_semaphore_and_connection() -> None:
+    event, permits = procession.Event(), procession.Semaphore(1)
+    reader, writer = procession.Pipe(duplex=False)
+    assert wait([event, permits, reader], 0) == [permits]
+    permits.acquire()
+    assert wait([event, permits, reader], 0) == []
+    event.set()
+    writer.send(1)
+    permits.release()
+    assert set(wait([event, permits, reader])) >= {event, permits, reader}
+    event.clear()
+    assert reader.recv() == 1
+    writer.close()
+    assert wait([event, reader]) == [reader]
+    with pytest.raises(EOFError):
+        reader.recv()
+    reader.close()
+
+
+@core
+def test_event_semaphore_and_connection_wake_it() -> None:
+    event, permits = procession.Event(), procession.Semaphore(0)
+    reader, writer = procession.Pipe(duplex=False)
+    for make_ready, ready in [(event.set, event), (permits.release, permits), (lambda: writer.send(1), reader)]:
+        with thread(wait, [event, permits, reader]) as answer:
+            until(lambda: waiting(event))
+            make_ready()
+            assert answer.result() == [ready]
+        event.clear()
+        permits.acquire(False)
+    reader.close()
+    writer.close()
+
+
 # ---- who wakes it
 
 
