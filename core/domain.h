@@ -73,6 +73,7 @@ struct pn_block;
 typedef struct pn_held {
     uint64_t offset;
     uint32_t count;
+    bool is_handed; /* to children that this process forks, for their use (pipe.h) */
 } pn_held;
 
 /* This process's view of a domain. Private memory. */

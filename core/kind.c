@@ -10,6 +10,7 @@
 #include "dict.h"
 #include "event.h"
 #include "listen.h"
+#include "pipe.h"
 #include "priority.h"
 #include "ring.h"
 #include "semaphore.h"
@@ -73,7 +74,9 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                           .bury = pn_buffer_bury,
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
-    [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell)},
+    [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell),
+                         .wants = PN_FOR_GET,
+                         .is_ready = pn_event_is_ready},
     [PN_OBJECT_CONDITION] = {.size = sizeof(pn_condition_cell),
                              .bury = pn_condition_bury,
                              .names_block = pn_condition_names_block,
@@ -105,6 +108,14 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                          .names_block = pn_entry_names_block,
                          .discard = pn_entry_discard,
                          .walk = pn_entry_walk},
+    [PN_OBJECT_PIPE] = {.size = sizeof(pn_pipe_cell), .bury = pn_pipe_bury},
+    [PN_OBJECT_END] = {.size = sizeof(pn_end_cell),
+                       .discard = pn_end_discard,
+                       .given_up = pn_end_given_up,
+                       .arrives = pn_end_add_user,
+                       .wants = PN_FOR_GET | PN_FOR_PUT,
+                       .is_ready = pn_end_is_ready,
+                       .mend = pn_end_mend},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -49,7 +49,7 @@ class Pipes:
 
     def take(self) -> int:
         for ready in wait_for_pipes([self.idle, self.used]):
-            return int(ready.recv())  # type: ignore[union-attr, call-arg]
+            return int(ready.recv())  # type: ignore[call-arg]
         raise AssertionError("nothing was ready")
 
 

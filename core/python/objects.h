@@ -51,7 +51,8 @@ typedef struct {
     TYPE(dict, shared, DICT)                                                                       \
     TYPE(semaphore, shared, SEMAPHORE)                                                             \
     TYPE(priority, shared, PRIORITY)                                                               \
-    TYPE(bell, none, FREE)
+    TYPE(bell, none, FREE)                                                                         \
+    TYPE(connection, shared, END)
 
 #define PN_TYPE_MEMBER(name, base, kind) PyTypeObject *name##_type;
 #define PN_TYPE_SPEC(name, base, kind) extern PyType_Spec pn_##name##_spec;

@@ -23,6 +23,7 @@ from tests.helpers import output_of, until
 KINDS = {
     "Queue": "mp.Queue(name='it')",
     "JoinableQueue": "mp.JoinableQueue(name='it')",
+    "PriorityQueue": "mp.PriorityQueue(name='it')",
     "Lock": "mp.Lock(name='it')",
     "RLock": "mp.RLock(name='it')",
     "Mutex": "mp.Mutex(name='it')",
@@ -92,6 +93,14 @@ def test_structure_of_c_is_not_listed_since_the_other_program_may_not_have_it() 
         first.do("import ctypes; S = type('S', (ctypes.Structure,), {'_fields_': [('x', ctypes.c_int)]})")
         first.do("s, v = mp.Value(S, name='s'), mp.RawValue('i', name='v')")
         assert second.do(f"list(mp.attach({first.pid}))") == ["v"]
+
+
+def test_priority_queue_with_a_key_of_its_program_is_not_listed() -> None:
+    with programs() as (first, second):
+        first.do("p, q = mp.PriorityQueue(key=len, name='p'), mp.PriorityQueue(name='q')")
+        second.do(f"run = mp.attach({first.pid}); q = run['q']; q.put(2); q.put(1)")
+        assert second.do("list(run)") == ["q"]
+        assert first.do("(q.get(), q.get())") == (1, 2)
 
 
 def test_barrier_is_passed_by_two_programs() -> None:

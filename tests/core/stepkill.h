@@ -20,6 +20,9 @@
     LIST(name)                                                                                     \
     LIST(listen)                                                                                   \
     LIST(semaphore)                                                                                \
+    LIST(barrier)                                                                                  \
+    LIST(condition)                                                                                \
+    LIST(event)                                                                                    \
     LIST(priority)
 
 #define DECLARED(name) extern const scenario name##_scenarios[];

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.models import (
+    barriers,
     buffers,
     cells,
+    conditions,
     dictionary,
+    events,
     holders,
     leases,
     ledger,
@@ -31,6 +34,9 @@ MODELS = {
     "cells": cells,
     "leases": leases,
     "listening": listening,
+    "events": events,
+    "conditions": conditions,
+    "barriers": barriers,
     "dictionary": dictionary,
     "semaphore": semaphore,
 }

@@ -55,6 +55,7 @@ class PriorityQueue(WithDoorbell, _core.Priority, Generic[T]):
         super().__init__(domains.current(), label("PriorityQueue", name), size(maxsize, "maxsize"))
         if key is not None:
             self._key = key
+            self._be_part()  # who found it by its name would put by another order
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from procession import _core
 from procession._base.errors import Ambiguous, LayoutMismatch, NotFound, StaleHandle
 from procession._channels.joinable import JoinableQueue
+from procession._channels.priority import PriorityQueue
 from procession._channels.queue import Queue
 from procession._memory.domain import domains
 from procession._process.programs import find_program, this_namespace
@@ -45,6 +46,7 @@ CLASSES: dict[type[_core.Shared], type[Any]] = {
     _core.LeasedRing: JoinableQueue,
     _core.Lock: Lock,
     _core.Mutex: Mutex,
+    _core.Priority: PriorityQueue,
     _core.RLock: RLock,
     _core.Ring: Queue,
     _core.Semaphore: Semaphore,

@@ -8,6 +8,7 @@ from procession._base.statistics import Holder, SemaphoreStatistics
 from procession._memory.domain import domains
 from procession._memory.ending import watch_end
 from procession._memory.handle import reduce_shared
+from procession._sync.doorbell import WithDoorbell
 
 __all__ = ["BoundedSemaphore", "Semaphore"]
 
@@ -17,7 +18,7 @@ BOUNDED, KEEP = 1, 2  # flags of a semaphore; KEEP: a death returns nothing
 watch_end()
 
 
-class Semaphore(_core.Semaphore):
+class Semaphore(WithDoorbell, _core.Semaphore):
     """The drop-in for ``multiprocessing.Semaphore``: `value` permits; any process or thread may take and release one.
 
     ``acquire()`` takes a permit, and waits while there is none; ``release()`` gives one back, or adds one if none is
