@@ -65,7 +65,8 @@ typedef struct {
     pn_word64 holders[PN_SLOTS / 64];
     uint64_t slab; /* offset of the slab */
     pn_word64 puts, takes;
-    uint64_t scan;  /* header.scans of the last walk that met a record with it; domain lock */
+    uint64_t
+        scan; /* header.scans of the last walk that suspected it, and what it found; domain lock */
     pn_word unseen; /* how many processes without a line of the table hold it; their deaths too */
     /* Its lock, which it cannot be used without: a handle for who finds it by its name, 0: none. It keeps nothing: whoever
      * has the one has the other. Set by its maker, before anybody else can know of it. */

@@ -160,7 +160,7 @@ main(int argc, char **argv)
             "stepkill: this kernel lacks robust lists or futex_waitv: late wakes are expected\n");
     }
     tally *tallies =
-        mmap(NULL, sizeof(tally) * 256, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, sizeof(tally) * 512, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int count = 0;
     for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
         for (const scenario *s = lists[list]; s->name != NULL; s++) {

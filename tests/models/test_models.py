@@ -8,6 +8,7 @@ from tests.models import (
     barriers,
     buffers,
     cells,
+    circles,
     conditions,
     dictionary,
     events,
@@ -39,6 +40,7 @@ MODELS = {
     "barriers": barriers,
     "dictionary": dictionary,
     "semaphore": semaphore,
+    "circles": circles,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick
