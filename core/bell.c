@@ -288,9 +288,28 @@ stop_locked(void)
     }
 }
 
+static void before_fork(void);
+static void after_fork_in_parent(void);
+static void after_fork_in_child(void);
+
+static void
+install_fork_handlers(void)
+{
+    pn_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* Before the first bell, and before the first pause: whoever is forked in a pause is not to be paused for ever. */
+static void
+see_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_fork_handlers);
+}
+
 void
 pn_bells_pause(void)
 {
+    see_forks();
     pthread_mutex_lock(&bells.mutex);
     bells.paused++;
     stop_locked();
@@ -356,19 +375,12 @@ after_fork_in_child(void)
     bells.running = bells.stopping = bells.asleep = false;
 }
 
-static void
-install_fork_handlers(void)
-{
-    pn_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-
 /* ---- for the owners of bells ------------------------------------------------------------------- */
 
 pn_bell *
 pn_bell_new(size_t count, bool edge)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install_fork_handlers);
+    see_forks();
     pn_bell *bell = calloc(1, sizeof(*bell) + count * sizeof(bell->items[0]));
     if (bell != NULL) {
         bell->fd = -1;

@@ -463,12 +463,31 @@ pn_janitor_other_threads(void)
     return others;
 }
 
+static void before_fork(void);
+static void after_fork_in_parent(void);
+static void after_fork_in_child(void);
+
+static void
+install_fork_handlers(void)
+{
+    pn_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* Before the first child, and before the first pause: whoever is forked in a pause is not to be paused for ever. */
+static void
+see_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_fork_handlers);
+}
+
 void
 pn_janitor_pause(void)
 {
     if (atomic_load(&janitor.forking) == (pid_t)pn_self()->tid) {
         return;
     }
+    see_forks();
     pthread_mutex_lock(&janitor.mutex);
     janitor.paused++;
     stop_locked();
@@ -527,19 +546,12 @@ after_fork_in_child(void)
     close_doorbell();
 }
 
-static void
-install_fork_handlers(void)
-{
-    pn_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-
 /* ---- children ------------------------------------------------------------------- */
 
 pn_child *
 pn_child_watch(pn_domain *domain, uint32_t slot, uint32_t generation, pid_t pid, int64_t started)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install_fork_handlers);
+    see_forks();
     pn_child *child = calloc(1, sizeof(*child));
     int pidfd = child != NULL ? open_pidfd(pid) : -1;
     if (child == NULL || (pidfd < 0 && errno != ESRCH)) {
