@@ -62,7 +62,7 @@ EXCLUSIONS: list[Exclusion] = [
     Exclusion(
         "WithProcessesTestConnection.test_large_fd_transfer",
         "PRIVATE",
-        "as test_fd_transfer",
+        "it sends a descriptor through fileno() as a Unix socket, as test_fd_transfer does: ours is a doorbell",
         "tests/unit/test_pipe.py::test_standard_connection_travels_still",
     ),
     Exclusion(
