@@ -11,6 +11,8 @@
 #include "slots.h"
 #include "sweep.h"
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "futex words are low halves");
+
 void
 pn_condition_open(pn_condition *condition, pn_domain *domain, uint64_t offset)
 {
@@ -93,6 +95,7 @@ hand_on(pn_condition *condition, pn_waiter *line)
     pn_waiter *next = oldest_from(condition, atomic_load(&cell->served));
     if (next != NULL) {
         uint64_t served = ticket_of(next) + 1;
+        atomic_store(&line->word, 0);      /* or list_op_pending might name it, and wake nobody */
         atomic_store(&line->note, served); /* COMMIT: from here on whoever repairs does the rest */
         serve(condition, next, served);
     }
@@ -243,14 +246,18 @@ static pn_status
 sleep_in_line(pn_condition *condition, pn_waiter *line, turn *mine, int64_t deadline)
 {
     for (;;) {
+        uint64_t served = atomic_load(&condition->cell->served);
         atomic_exchange(&line->word, PN_WAITERS);
         pn_fence_after_exchange();
         if (is_served(mine)) {
             return PN_OK;
         }
+        /* The kernel's wake does not change the word: one that comes just before we sleep shows in `served`. */
+        pn_watch watches[] = {{&line->word, PN_WAITERS},
+                              {(pn_word *)&condition->cell->served, (uint32_t)served}};
         int64_t slice_end = pn_now() + pn_self()->slice_ns;
         int64_t until = deadline < slice_end ? deadline : slice_end;
-        int error = pn_futex_wait(&line->word, PN_WAITERS, until) == 0 ? 0 : errno;
+        int error = pn_futex_wait_any(watches, 2, until) == 0 ? 0 : errno;
         if (error == ETIMEDOUT) {
             look_for_dead(condition);
         }

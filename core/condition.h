@@ -22,7 +22,8 @@
  * Wakes: notify() wakes each line that sleeps (word == PN_WAITERS), and says so in `announced`. If it is killed
  * before that, the kernel wakes the first of them (list_op_pending), and each one that is woken wakes the rest as
  * long as announced < served. A sleeper marks its word before it looks at `served`, a waker stores `served` before it
- * looks at the words; so one of the two sees the other.
+ * looks at the words; so one of the two sees the other. The kernel's wake changes no word: so a sleeper watches `served` as
+ * well, or it would miss one that came just before it slept.
  *
  * `lock` protects all but the giving back of lines; it is inside header.lock, and nothing is allocated under it.
  */

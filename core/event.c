@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include "futex.h"
+#include "listen.h"
 #include "patience.h"
 #include "slots.h"
 
@@ -26,14 +27,27 @@ sets_of(pn_event *event)
     return flags_of(event) + 1;
 }
 
-/* Wake everybody, then drop ASLEEP if that state is still there. The caller has aimed list_op_pending at the word. */
+static uint32_t
+sets_in(uint64_t state)
+{
+    return (uint32_t)(state >> 32);
+}
+
+/* The caller has aimed list_op_pending at the word. */
 static void
 wake_all(pn_event *event, uint64_t state)
 {
     pn_futex_wake(flags_of(event), INT_MAX);
-    if (state & PN_EVENT_SET) {
-        atomic_compare_exchange_strong(&event->cell->state, &state,
-                                       state & ~(uint64_t)PN_EVENT_ASLEEP);
+    atomic_store(&event->cell->told, sets_in(state));
+}
+
+/* Whoever set it last may be dead, or stopped, and have woken nobody yet. */
+static void
+help(pn_event *event)
+{
+    uint64_t state = atomic_load(&event->cell->state);
+    if (atomic_load(&event->cell->told) != sets_in(state)) {
+        wake_all(event, state);
     }
 }
 
@@ -53,8 +67,21 @@ pn_event_set(pn_event *event)
     } while (!atomic_compare_exchange_weak(word, &seen, wanted)); /* COMMIT */
     if (wanted & PN_EVENT_ASLEEP) {
         wake_all(event, wanted);
+        atomic_compare_exchange_strong(word, &wanted, wanted & ~(uint64_t)PN_EVENT_ASLEEP);
+    } else {
+        atomic_store(&event->cell->told, sets_in(wanted));
     }
     pn_pending_clear(self);
+    pn_fence_after_exchange();
+    pn_notify(event->domain, event->offset, PN_FOR_GET);
+}
+
+bool
+pn_event_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    (void)want;
+    pn_event_cell *cell = pn_at(domain, offset);
+    return atomic_load_explicit(&cell->state, memory_order_acquire) & PN_EVENT_SET;
 }
 
 void
@@ -74,15 +101,14 @@ has_come(void *context)
 {
     awaited *wanted = context;
     uint64_t state = atomic_load_explicit(&wanted->event->cell->state, memory_order_acquire);
-    return (state & PN_EVENT_SET) || (uint32_t)(state >> 32) != wanted->since;
+    return (state & PN_EVENT_SET) || sets_in(state) != wanted->since;
 }
 
 /* One sleep; what the futex says. */
 static int
 sleep_once(pn_event *event, uint64_t state, int64_t until)
 {
-    pn_watch watches[] = {{flags_of(event), (uint32_t)state},
-                          {sets_of(event), (uint32_t)(state >> 32)}};
+    pn_watch watches[] = {{flags_of(event), (uint32_t)state}, {sets_of(event), sets_in(state)}};
     return pn_futex_wait_any(watches, 2, until) == 0 ? 0 : errno;
 }
 
@@ -103,6 +129,7 @@ sleep_until(awaited *wanted, int64_t deadline)
         int64_t slice_end = pn_now() + pn_self()->slice_ns;
         int64_t until = deadline < slice_end ? deadline : slice_end;
         int error = sleep_once(event, state | PN_EVENT_ASLEEP, until);
+        help(event);
         if (has_come(wanted)) {
             return PN_OK;
         }
@@ -129,12 +156,6 @@ pn_event_wait(pn_event *event, uint32_t since, int64_t deadline)
     pn_wait *wait = pn_wait_begin(event->domain, event->offset, PN_WAIT_EVENT);
     pn_pending_wake(self, flags_of(event)); /* a wake that we ate before we died is passed on */
     pn_status status = sleep_until(&wanted, deadline);
-    if (status == PN_OK) {
-        uint64_t state = atomic_load(&event->cell->state);
-        if (state & PN_EVENT_ASLEEP) { /* whoever set it has not woken all, and may be dead */
-            wake_all(event, state);
-        }
-    }
     pn_pending_clear(self);
     pn_wait_end(wait);
     return status;

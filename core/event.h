@@ -14,8 +14,10 @@
  *
  * A futex is 32 bits: who sleeps watches both halves, so that a set() with a clear() behind it is not taken for nothing
  * by one who is just about to sleep. The lower half's low 30 bits are 0, so that list_op_pending may name it:
- * if whoever sets it is killed between the store and the wake, the kernel wakes one. Everybody who is
- * woken wakes the others if ASLEEP is still there, and hands his own wake on by the same means if he is killed.
+ * if whoever sets it is killed between the store and the wake, the kernel wakes one. That may be one who came after a
+ * clear() and waits for the next set(). So `told` says of which number of sets all were woken, and everybody who is
+ * woken, for something or for nothing, wakes all and stores it if it is not the present one. A wake that one ate before he
+ * was killed is handed on by the kernel in the same way.
  */
 #ifndef PN_EVENT_H
 #define PN_EVENT_H
@@ -28,6 +30,7 @@
 typedef struct {
     pn_object object;
     pn_word64 state;
+    pn_word told;
 } pn_event_cell;
 
 /* This process's view. Private memory. */
@@ -59,6 +62,8 @@ pn_event_sets(pn_event *event)
     return (uint32_t)(atomic_load_explicit(&event->cell->state, memory_order_acquire) >> 32);
 }
 
+/* kind.h: is it set? */
+bool pn_event_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
 void pn_event_set(pn_event *event);
 void pn_event_clear(pn_event *event);
 /* Sleep until it is set, or has been since pn_event_sets() said `since`: PN_OK, PN_TIMEOUT, PN_INTERRUPTED (call

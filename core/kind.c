@@ -11,6 +11,7 @@
 #include "event.h"
 #include "listen.h"
 #include "pipe.h"
+#include "priority.h"
 #include "ring.h"
 #include "semaphore.h"
 #include "slots.h"
@@ -73,7 +74,9 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
                           .bury = pn_buffer_bury,
                           .names_block = pn_buffer_names_block,
                           .discard = pn_buffer_discard},
-    [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell)},
+    [PN_OBJECT_EVENT] = {.size = sizeof(pn_event_cell),
+                         .wants = PN_FOR_GET,
+                         .is_ready = pn_event_is_ready},
     [PN_OBJECT_CONDITION] = {.size = sizeof(pn_condition_cell),
                              .bury = pn_condition_bury,
                              .names_block = pn_condition_names_block,
@@ -91,7 +94,20 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_SEMAPHORE] = {.size = sizeof(pn_semaphore_cell),
                              .bury = pn_semaphore_bury,
                              .names_block = pn_semaphore_names_block,
-                             .discard = pn_semaphore_discard},
+                             .discard = pn_semaphore_discard,
+                             .wants = PN_FOR_GET,
+                             .is_ready = pn_semaphore_is_ready,
+                             .mend = pn_semaphore_mend},
+    [PN_OBJECT_PRIORITY] = {.size = sizeof(pn_priority_cell),
+                            .may_name_itself = true,
+                            .names_block = pn_priority_names_block,
+                            .discard = pn_priority_discard,
+                            .wants = PN_FOR_GET | PN_FOR_PUT,
+                            .is_ready = pn_priority_is_ready},
+    [PN_OBJECT_ENTRY] = {.size = sizeof(pn_entry_cell),
+                         .names_block = pn_entry_names_block,
+                         .discard = pn_entry_discard,
+                         .walk = pn_entry_walk},
     [PN_OBJECT_PIPE] = {.size = sizeof(pn_pipe_cell), .bury = pn_pipe_bury},
     [PN_OBJECT_END] = {.size = sizeof(pn_end_cell),
                        .discard = pn_end_discard,

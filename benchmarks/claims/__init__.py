@@ -12,9 +12,11 @@ from benchmarks.claims import (
     locks,
     pingpong,
     pipes,
+    semaphores,
     starting,
     tuples,
     values,
+    waiting,
 )
 from benchmarks.runner import Claim
 
@@ -30,7 +32,9 @@ ALL: list[Claim] = [
     locks.CLAIM,
     values.CLAIM,
     events.CLAIM,
+    semaphores.CLAIM,
     joinable.CLAIM,
     dictionaries.CLAIM,
     starting.CLAIM,
+    waiting.CLAIM,
 ]

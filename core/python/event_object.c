@@ -1,6 +1,7 @@
 /* The event, as Python sees it. */
 #include "objects.h"
 
+#include "../bell.h"
 #include "../event.h"
 
 typedef struct {
@@ -61,6 +62,7 @@ event_clear(EventObject *self, PyObject *Py_UNUSED(none))
         return NULL;
     }
     pn_event_clear(event);
+    pn_bell_settle(event->domain, event->offset);
     Py_RETURN_NONE;
 }
 

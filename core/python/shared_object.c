@@ -118,7 +118,8 @@ shared_attach(PyTypeObject *type, PyObject *args)
         return NULL;
     }
     uint32_t kind = atomic_load(&pn_shared_cell(self)->type);
-    if (kind == PN_OBJECT_RING || kind == PN_OBJECT_DICT || kind == PN_OBJECT_END) {
+    if (kind == PN_OBJECT_RING || kind == PN_OBJECT_DICT || kind == PN_OBJECT_PRIORITY ||
+        kind == PN_OBJECT_END) {
         PyObject *opened = PyObject_CallMethod((PyObject *)self, "_open", NULL);
         if (opened == NULL) {
             Py_DECREF(self);

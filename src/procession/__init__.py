@@ -52,6 +52,7 @@ _HOMES = {
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
     "procession._channels.pipe": ("Pipe",),
+    "procession._channels.priority": ("PriorityQueue",),
     "procession._channels.queue": (
         "Queue",
         "SimpleQueue",

@@ -7,8 +7,12 @@
 
 #include <pthread.h>
 
+#include "barrier.h"
+#include "condition.h"
+#include "event.h"
 #include "heap.h"
 #include "items.h"
+#include "semaphore.h"
 #include "slots.h"
 #include "sweep.h"
 
@@ -241,6 +245,198 @@ locks_exclude(void)
     pn_object_drop(domain, two);
 }
 
+/* ---- events, conditions, barriers ------------------------------------------------- */
+
+enum { WALKERS = 4, WALKS = 400 };
+
+static pn_event there, back;
+static pn_condition changed;
+static pn_barrier start;
+static uint64_t event_answers;           /* plain: the event orders it */
+static uint64_t turn;                    /* plain: the lock orders it */
+static uint64_t of_each_walker[WALKERS]; /* plain: the barrier orders them */
+
+static void
+wait_for(pn_event *event)
+{
+    while (pn_event_wait(event, pn_event_sets(event), PN_FOREVER) != PN_OK) {
+    }
+    pn_event_clear(event);
+}
+
+static void *
+answer(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < WALKS; i++) {
+        wait_for(&there);
+        event_answers++;
+        pn_event_set(&back);
+    }
+    return NULL;
+}
+
+static void
+events_order(void)
+{
+    pthread_t thread;
+    uint64_t offset;
+    uint32_t generation;
+    CHECK(pn_object_new(domain, PN_OBJECT_EVENT, "there", &offset, &generation) == PN_OK);
+    pn_event_open(&there, domain, offset);
+    CHECK(pn_object_new(domain, PN_OBJECT_EVENT, "back", &offset, &generation) == PN_OK);
+    pn_event_open(&back, domain, offset);
+    CHECK(pthread_create(&thread, NULL, answer, NULL) == 0);
+    for (uint64_t i = 0; i < WALKS; i++) {
+        CHECK(event_answers == i);
+        pn_event_set(&there);
+        wait_for(&back);
+    }
+    pthread_join(thread, NULL);
+    pn_object_drop(domain, there.offset);
+    pn_object_drop(domain, back.offset);
+}
+
+/* wait() as Python makes it, with a robust lock. */
+static void
+wait_for_change(void)
+{
+    pn_waiter *line;
+    CHECK(pn_condition_enlist(&changed, &line) == PN_OK);
+    CHECK(pn_lock_release(&robust->lock) == PN_OK);
+    while (pn_condition_sleep(&changed, line, PN_FOREVER) != PN_OK) {
+    }
+    CHECK(pn_lock_enter(&robust->lock, pn_slot_owner_alive, domain) == PN_OK);
+    pn_condition_consume(line);
+}
+
+static void *
+take_turns(void *argument)
+{
+    uint64_t mine = (uint64_t)(uintptr_t)argument;
+    for (int i = 0; i < WALKS; i++) {
+        CHECK(pn_lock_enter(&robust->lock, pn_slot_owner_alive, domain) == PN_OK);
+        while (turn % WALKERS != mine) {
+            wait_for_change();
+        }
+        turn++;
+        CHECK(pn_condition_notify(&changed, UINT64_MAX) == PN_OK);
+        CHECK(pn_lock_release(&robust->lock) == PN_OK);
+    }
+    return NULL;
+}
+
+static void *
+walk(void *argument)
+{
+    uint64_t mine = (uint64_t)(uintptr_t)argument;
+    for (uint64_t i = 1; i <= WALKS; i++) {
+        of_each_walker[mine] = i;
+        for (int half = 0; half < 2; half++) {
+            pn_party party;
+            pn_status status = pn_barrier_arrive(&start, false, &party);
+            while (status == PN_BUSY || status == PN_INTERRUPTED) {
+                status = pn_barrier_sleep(&start, &party, PN_FOREVER);
+            }
+            CHECK(status == PN_OK);
+            CHECK(half == 1 || of_each_walker[(mine + 1) % WALKERS] == i);
+        }
+    }
+    return NULL;
+}
+
+static void
+run_all(void *(*work)(void *))
+{
+    pthread_t threads[WALKERS];
+    for (uintptr_t i = 0; i < WALKERS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0);
+    }
+    for (int i = 0; i < WALKERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void
+conditions_and_barriers_order(void)
+{
+    uint64_t lock, offset;
+    uint32_t generation;
+    robust = make_lock(PN_OBJECT_MUTEX, &lock);
+    CHECK(pn_object_new(domain, PN_OBJECT_CONDITION, "changed", &offset, &generation) == PN_OK);
+    pn_condition_open(&changed, domain, offset);
+    CHECK(pn_object_new(domain, PN_OBJECT_BARRIER, "start", &offset, &generation) == PN_OK);
+    pn_barrier_open(&start, domain, offset);
+    atomic_store(&start.cell->parties, WALKERS);
+    run_all(take_turns);
+    CHECK(turn == WALKERS * WALKS);
+    run_all(walk);
+    CHECK(pn_barrier_rounds(&start) == 2 * WALKS);
+    pn_object_drop(domain, lock);
+    pn_object_drop(domain, changed.offset);
+    pn_object_drop(domain, start.offset);
+}
+
+/* ---- semaphores ------------------------------------------------------------------- */
+
+static pn_semaphore one_seat, signals;
+static uint64_t in_the_seat;
+
+static pn_status
+take_waiting(pn_semaphore *semaphore, pn_word *in_vain)
+{
+    pn_status status = pn_semaphore_try(semaphore);
+    while (status == PN_EMPTY || status == PN_BUSY || status == PN_INTERRUPTED) {
+        status = pn_semaphore_wait(semaphore, PN_FOREVER, in_vain);
+    }
+    return status;
+}
+
+static void *
+sit_down(void *unused)
+{
+    (void)unused;
+    pn_word in_vain = 0;
+    pn_semaphore_counts counts;
+    for (int turn = 0; turn < TURNS; turn++) {
+        CHECK(take_waiting(&one_seat, &in_vain) == PN_OK);
+        in_the_seat++;
+        CHECK(pn_semaphore_release(&one_seat, true) == PN_OK);
+        CHECK(pn_semaphore_release(&signals, true) == PN_OK);
+        if (turn % 100 == 0) {
+            CHECK(pn_semaphore_look(&one_seat, &counts, NULL, 0) == PN_OK);
+            CHECK(counts.free <= 1 && counts.total == 1);
+        }
+    }
+    return NULL;
+}
+
+static void
+semaphores_exclude_and_signal(void)
+{
+    uint64_t one, two;
+    uint32_t generation;
+    pn_word in_vain = 0;
+    CHECK(pn_semaphore_new(domain, "seat", 1, PN_SEMAPHORE_BOUNDED, &one, &generation) == PN_OK);
+    CHECK(pn_semaphore_new(domain, "signals", 0, 0, &two, &generation) == PN_OK);
+    pn_semaphore_open(&one_seat, domain, one);
+    pn_semaphore_open(&signals, domain, two);
+    pthread_t threads[LOCKERS];
+    for (int i = 0; i < LOCKERS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, sit_down, NULL) == 0);
+    }
+    for (int i = 0; i < LOCKERS * TURNS; i++) {
+        CHECK(take_waiting(&signals, &in_vain) == PN_OK);
+    }
+    for (int i = 0; i < LOCKERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(in_the_seat == LOCKERS * TURNS);
+    CHECK_SOUND(audit_domain(domain));
+    pn_object_drop(domain, one);
+    pn_object_drop(domain, two);
+}
+
 /* ---- heap, objects, slots, sweeps ------------------------------------------------- */
 
 static void *
@@ -292,6 +488,9 @@ main(void)
 {
     domain = make_domain(UINT64_C(200) << 20);
     RUN(locks_exclude);
+    RUN(events_order);
+    RUN(conditions_and_barriers_order);
+    RUN(semaphores_exclude_and_signal);
     RUN(the_domain_is_shared);
     RUN(rings_work_side_by_side);
     pn_domain_close(domain);

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models import buffers, cells, dictionary, holders, leases, ledger, lock, ring, shutdown, spill
+from tests.models import (
+    barriers,
+    buffers,
+    cells,
+    circles,
+    conditions,
+    dictionary,
+    events,
+    holders,
+    leases,
+    ledger,
+    listening,
+    lock,
+    ring,
+    semaphore,
+    shutdown,
+    spill,
+)
 from tests.models._engine import Run, perform
 
 MODELS = {
@@ -17,7 +34,13 @@ MODELS = {
     "buffers": buffers,
     "cells": cells,
     "leases": leases,
+    "listening": listening,
+    "events": events,
+    "conditions": conditions,
+    "barriers": barriers,
     "dictionary": dictionary,
+    "semaphore": semaphore,
+    "circles": circles,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick

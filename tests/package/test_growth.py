@@ -187,6 +187,20 @@ def set_guarded(bench: Bench) -> None:
     del guarded.value
 
 
+def sort(bench: Bench) -> None:
+    for item in bench.items:
+        bench.sorted._put(("key", item), item)
+    for item in bench.arrays:
+        bench.sorted._put((1 << 90, -0.5, b"a\0b", "ü"), item)
+    while not bench.sorted.empty():
+        bench.sorted.get(timeout=1)
+
+
+def sort_explosive(bench: Bench) -> None:
+    bench.sorted._put("\ud800", [bench.shared, Explosive()])
+    bench.sorted.get()
+
+
 def enter_guarded(bench: Bench) -> None:
     with bench.guarded:
         pass
@@ -227,6 +241,9 @@ class Bench:
         self.named = _core.Buffer(self.domain, 8, "named", shared=True)
         self.named._publish()
         self.atomic = _core.Atomic(self.domain, "atomic", 1)
+        self.sorted = _core.Priority(self.domain, "sorted", 0)
+        self.full_one = _core.Priority(self.domain, "full", 1)
+        self.full_one._put(1, "item")
         self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
         self.pipe = Pipe(self.domain)
@@ -646,6 +663,26 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Atomic.compare_exchange": lambda bench: bench.atomic.compare_exchange(1, 1 << 50),
     "Atomic.compare_exchange wrong": lambda bench: bench.atomic.compare_exchange(1, 1 << 90),
     "Atomic.value": lambda bench: bench.atomic.value,
+    "Priority.__init__": lambda bench: _core.Priority(bench.domain, "another", 10),
+    "Priority.__init__ wrong": lambda bench: _core.Priority(bench.domain, "another", "many"),  # type: ignore[arg-type]
+    "Priority._put": sort,
+    "Priority._put no key": lambda bench: bench.sorted._put(({}, 1), 1),
+    "Priority._put NaN": lambda bench: bench.sorted._put((1, float("nan")), 1),
+    "Priority._put huge": lambda bench: bench.sorted._put((1, 1 << 40_000), 1),
+    "Priority._put unpicklable": lambda bench: bench.sorted._put(1, Unpicklable()),
+    "Priority._put full": lambda bench: bench.full_one._put(0, [bench.large, bench.shared], True, 0),
+    "Priority._put wrong": lambda bench: bench.sorted._put(1),  # type: ignore[call-arg]
+    "Priority.get": sort,
+    "Priority.get explosive": sort_explosive,
+    "Priority.get empty": lambda bench: bench.sorted.get(False),
+    "Priority.get wrong": lambda bench: bench.sorted.get(True, "soon"),  # type: ignore[arg-type]
+    "Priority.qsize": lambda bench: bench.full_one.qsize(),
+    "Priority.empty": lambda bench: bench.full_one.empty(),
+    "Priority.full": lambda bench: bench.full_one.full(),
+    "Priority._close": lambda bench: _core.Priority(bench.domain)._close(),
+    "Priority._shut": lambda bench: _core.Priority(bench.domain)._shut(True),
+    "Priority._open": lambda bench: bench.sorted._open(),
+    "Priority._look": lambda bench: bench.full_one._look(),
     "Guarded.__init__": lambda bench: Guarded([1, 2], bench.mutex),
     "Guarded.__init__ wrong": lambda _: Guarded([1], 2),
     "Guarded.__init__ twice": lambda bench: bench.guarded.__init__([1], bench.rlock),  # type: ignore[misc]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
+import select
 import signal
 import threading
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 import procession
+import procession.aio
 from procession._sync.event import Event
 from tests.helpers import METHODS, child, kill, send, thread, unmade, until
 
@@ -147,6 +150,7 @@ def test_no_pulse_is_missed(event: Event) -> None:
     turn = procession.Event()
     with child(set_and_clear, event, turn, 300):
         for _ in range(300):
+            until(lambda: not event.is_set())  # the last pulse is over
             with thread(event.wait) as here:
                 waits(event)
                 turn.set()
@@ -165,6 +169,37 @@ def test_event_of_ours_in_a_process_of_ours(event: Event) -> None:
     process.start()
     assert event.wait() is True
     process.join()
+
+
+@core
+def test_wait_for_one_of_several_things(event: Event) -> None:
+    queue, other = procession.Queue[int](), procession.Event()
+    assert procession.wait([queue, event, other], timeout=0) == []
+    with thread(procession.wait, [queue, event, other]) as waiting:
+        waits(event)
+        event.set()
+        assert waiting.result() == [event]
+    assert procession.wait([event, other], timeout=0) == [event]
+
+
+def test_doorbell_rings_while_it_is_set(event: Event) -> None:
+    bell = procession.Doorbell(event)
+    assert select.select([bell], [], [], 0)[0] == []
+    event.set()
+    assert select.select([bell], [], [])[0] == [bell]
+    event.clear()
+    assert select.select([bell], [], [], 0)[0] == []
+    bell.close()
+
+
+def test_event_is_awaited(event: Event) -> None:
+    async def main() -> object:
+        task = asyncio.create_task(procession.aio.wrap(event).wait())
+        await asyncio.sleep(0)
+        event.set()
+        return await task
+
+    assert asyncio.run(main()) is True
 
 
 # ---- signals and deaths

@@ -20,6 +20,9 @@ from procession._memory.domain import domains
 __all__ = ["connections_in", "handles_travel", "not_shared", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
+# Attributes that do not travel: what Queue[Job]() remembers of its type, for Job may be of a kind that cannot be pickled;
+# what this process listens with, and which ends of a queue it has closed.
+STAYS = {"__orig_class__", "_bell", "_room_bell", "_closed_ends"}
 
 
 class _Carriage(threading.local):
@@ -127,8 +130,7 @@ def connections_in(arguments: object, depth: int = 3) -> Iterator[_core.Connecti
 def _state_of(shared: _core.Shared) -> object:
     state = shared.__getstate__()
     if isinstance(state, dict):
-        # What Queue[Job]() remembers of its type: Job may be of a kind that cannot be pickled.
-        state = {name: value for name, value in state.items() if name != "__orig_class__"}
+        state = {name: value for name, value in state.items() if name not in STAYS}
     return state or None
 
 
@@ -159,3 +161,7 @@ def _open(passage: Any, cls: type[_core.Shared]) -> int:
                 f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
             ) from error
     return int(passage.detach())  # passed once for all handles, and only the first one opens it
+
+
+# It has no Python class of its own that could say so: arrays, values and named blocks hold one.
+stdlib.own_reducers()[_core.Buffer] = reduce_shared

@@ -1,0 +1,12 @@
+"""A short torture of those who wait for events, conditions and barriers, with a seed for each run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stress.waiting import torture
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_ones_hold_up_nobody(seed: int) -> None:
+    assert torture(60, seed).kills == 60
