@@ -240,6 +240,10 @@ pn_encode_pickled(pn_state *state, SharedObject *ring, pn_writer *out, size_t st
 static PyObject *
 load(pn_state *state, const char *bytes, size_t length, PyObject *buffers)
 {
+    if (state->loads == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no serializer: import procession first");
+        return NULL;
+    }
     PyObject *view = PyMemoryView_FromMemory((char *)bytes, (Py_ssize_t)length, PyBUF_READ);
     if (view == NULL) {
         return NULL;

@@ -17,13 +17,14 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import BufferTooShort
 from typing import Any
 
 import numpy as np
 import pytest
 
-import procession  # noqa: F401  (gives the core its serializer)
 from procession import _core
+from procession._memory import serialize  # noqa: F401 - gives the core its pickler
 
 CALLS = 1000
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
@@ -32,6 +33,8 @@ RAISED = (
     TypeError,
     RuntimeError,
     OSError,
+    EOFError,
+    BufferTooShort,
     MemoryError,
     AssertionError,
     OverflowError,
