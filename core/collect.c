@@ -217,17 +217,140 @@ look_at_kind(pn_domain *domain, pn_block_kind kind, suspects *found, pn_collect_
     }
 }
 
+/* ---- what records name, from what is held ------------------------------------------------------
+ *
+ * Containers (what has records, kind.h) may name each other in a circle that nobody can reach: so only those are walked
+ * that are no suspects, and those that were named by one that was walked. object.scan tells how far it has come: */
+
+enum { SUSPECT = 1, NAMED = 2, WALKED = 3 }; /* + header.scans, a multiple of 4 */
+
+static uint64_t
+state_of(pn_domain *domain, uint64_t offset)
+{
+    uint64_t scan = ((pn_object *)pn_at(domain, offset))->scan;
+    return scan > domain->header->scans ? scan - domain->header->scans : 0;
+}
+
+static void
+set_state(pn_domain *domain, uint64_t offset, uint64_t state)
+{
+    ((pn_object *)pn_at(domain, offset))->scan = domain->header->scans + state;
+}
+
 static bool
-mark_named(pn_domain *domain, uint64_t ring, const pn_record *record, void *context)
+mark_named(pn_domain *domain, uint64_t container, const pn_record *record, void *context)
 {
     const pn_handles *handles = pn_record_handles(record);
-    (void)context;
+    (void)container, (void)context;
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
-        if (handles->offset[i] != ring) {
-            ((pn_object *)pn_at(domain, handles->offset[i]))->scan = domain->header->scans;
+        if (state_of(domain, handles->offset[i]) == SUSPECT) {
+            set_state(domain, handles->offset[i], NAMED);
         }
     }
     return false;
+}
+
+/* Walk one, if it is a container; false: it cannot be looked at just now. */
+static bool
+walk_one(pn_domain *domain, uint64_t offset)
+{
+    const pn_kind *kind = pn_kind_of(pn_at(domain, offset));
+    return kind->walk == NULL || kind->walk(domain, offset, mark_named, NULL);
+}
+
+static bool
+walk_roots(pn_domain *domain, pn_block_kind cells)
+{
+    for (uint64_t at = pn_slab_next_cell(domain, cells, 0); at != 0;
+         at = pn_slab_next_cell(domain, cells, at)) {
+        if (state_of(domain, at) != SUSPECT && state_of(domain, at) != NAMED &&
+            !walk_one(domain, at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+walk_named(pn_domain *domain, const suspects *found)
+{
+    bool is_more = true;
+    while (is_more) {
+        is_more = false;
+        for (size_t i = 0; i < found->used; i++) {
+            uint64_t at = found->item[i].offset;
+            if (state_of(domain, at) == NAMED) {
+                set_state(domain, at, WALKED);
+                if (!walk_one(domain, at)) {
+                    return false;
+                }
+                is_more = true;
+            }
+        }
+    }
+    return true;
+}
+
+/* Has nobody got hold of it since it was suspected? */
+static bool
+is_unmoved(pn_domain *domain, const suspect *one)
+{
+    pn_object *object = pn_at(domain, one->offset);
+    return may_be_freed(domain, one->offset) && judge(object) != IN_USE &&
+           atomic_load(&object->moves) == one->moves;
+}
+
+/* A record that moved during the walk moved through a process that held the object, and then `moves` has grown. If that was a
+ * container, what it names may have moved with it, and nothing is known of that. */
+static bool
+has_container_moved(pn_domain *domain, const suspects *found)
+{
+    for (size_t i = 0; i < found->used; i++) {
+        const suspect *one = &found->item[i];
+        if (pn_kind_of(pn_at(domain, one->offset))->walk != NULL && !is_unmoved(domain, one)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Free those that were not reached. All are emptied before the first goes: who dies here must not leave a record that
+ * names a cell which is another object's by then. */
+static void
+free_unreached(pn_domain *domain, const suspects *found, pn_collect_list *next)
+{
+    for (size_t i = 0; i < found->used; i++) {
+        uint64_t at = found->item[i].offset;
+        const pn_kind *kind = pn_kind_of(pn_at(domain, at));
+        if (state_of(domain, at) == SUSPECT && !is_unmoved(domain, &found->item[i])) {
+            set_state(domain, at, WALKED);
+        }
+        if (state_of(domain, at) == SUSPECT && kind->walk != NULL) {
+            kind->discard(domain, at, next);
+        }
+    }
+    for (size_t i = 0; i < found->used; i++) {
+        if (state_of(domain, found->item[i].offset) == SUSPECT) {
+            free_object(domain, found->item[i].offset, next);
+        }
+    }
+}
+
+static void
+free_what_is_not_reached(pn_domain *domain, const suspects *found)
+{
+    pn_collect_list next = {0};
+    domain->header->scans = (domain->header->scans / 4 + 1) * 4;
+    for (size_t i = 0; i < found->used; i++) {
+        set_state(domain, found->item[i].offset, SUSPECT);
+    }
+    bool is_known = walk_roots(domain, PN_BLOCK_SLAB_LARGE) &&
+                    walk_roots(domain, PN_BLOCK_SLAB_SMALL) && walk_named(domain, found) &&
+                    !has_container_moved(domain, found);
+    if (is_known) {
+        free_unreached(domain, found, &next);
+    }
+    collect_rest(domain, &next);
 }
 
 void
@@ -241,20 +364,7 @@ pn_collect_all(pn_domain *domain)
     look_at_kind(domain, PN_BLOCK_SLAB_LARGE, &found, &next);
     collect_rest(domain, &next);
     if (found.used > 0) {
-        /* One walk for all: a record that moved meanwhile moved through a process that held
-         * the object, and then `moves` has grown. */
-        next = (pn_collect_list){0};
-        domain->header->scans++;
-        bool complete = pn_ring_walk_all(domain, mark_named, NULL);
-        for (size_t i = 0; complete && i < found.used; i++) {
-            uint64_t at = found.item[i].offset;
-            pn_object *object = pn_at(domain, at);
-            if (object->scan != domain->header->scans && may_be_freed(domain, at) &&
-                judge(object) != IN_USE && atomic_load(&object->moves) == found.item[i].moves) {
-                free_object(domain, at, &next);
-            }
-        }
-        collect_rest(domain, &next);
+        free_what_is_not_reached(domain, &found);
     }
     free(found.item);
     uint32_t mine = UNDER_WAY;

@@ -20,7 +20,7 @@ void pn_collect_later(pn_collect_list *list, uint64_t offset);
 bool pn_object_collect(pn_domain *domain, uint64_t offset);
 /* The same, taking the lock only if there is something to be freed or looked for. */
 void pn_collect_if_free(pn_domain *domain, uint64_t offset);
-/* Look at every object, walking the rings once at most. */
+/* Look at every object, walking what has records once at most, from what is held: a circle goes too. */
 void pn_collect_all(pn_domain *domain);
 /* header.uncollected: is there anything for it to find? Set before a death is cleared up, so that a
  * sweep that is killed in it leaves it set, and by every look that left an object which nobody holds;

@@ -71,6 +71,9 @@ after_fork_in_child(void)
         domain->child_slot = PN_SLOTS;
         domain->slot = PN_SLOTS;
         atomic_store(&domain->took_leases, 0);
+        for (size_t i = 0; i < domain->held_capacity; i++) {
+            domain->held[i].is_handed = false;
+        }
         if (index != PN_SLOTS) {
             pn_slot_claim(domain, index, generation);
         }

@@ -58,7 +58,7 @@ typedef struct {
     uint64_t hint[PN_HINTS];
     pn_word64 slabs[2];         /* the newest slab of small, of large cells (slab.h) */
     uint64_t slab_hint[2];      /* where the search for a free cell begins */
-    uint64_t scans;             /* number of the last walk that marked what records name */
+    uint64_t scans;             /* 4 more with each walk that marks what records name: collect.c */
     _Atomic int64_t last_sweep; /* a hint */
 } pn_header;
 
@@ -73,6 +73,7 @@ struct pn_block;
 typedef struct pn_held {
     uint64_t offset;
     uint32_t count;
+    bool is_handed; /* to children that this process forks, for their use (pipe.h) */
 } pn_held;
 
 /* This process's view of a domain. Private memory. */

@@ -10,6 +10,8 @@
 #include "dict.h"
 #include "event.h"
 #include "listen.h"
+#include "pipe.h"
+#include "priority.h"
 #include "ring.h"
 #include "semaphore.h"
 #include "slots.h"
@@ -92,7 +94,28 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_SEMAPHORE] = {.size = sizeof(pn_semaphore_cell),
                              .bury = pn_semaphore_bury,
                              .names_block = pn_semaphore_names_block,
-                             .discard = pn_semaphore_discard},
+                             .discard = pn_semaphore_discard,
+                             .wants = PN_FOR_GET,
+                             .is_ready = pn_semaphore_is_ready,
+                             .mend = pn_semaphore_mend},
+    [PN_OBJECT_PRIORITY] = {.size = sizeof(pn_priority_cell),
+                            .may_name_itself = true,
+                            .names_block = pn_priority_names_block,
+                            .discard = pn_priority_discard,
+                            .wants = PN_FOR_GET | PN_FOR_PUT,
+                            .is_ready = pn_priority_is_ready},
+    [PN_OBJECT_ENTRY] = {.size = sizeof(pn_entry_cell),
+                         .names_block = pn_entry_names_block,
+                         .discard = pn_entry_discard,
+                         .walk = pn_entry_walk},
+    [PN_OBJECT_PIPE] = {.size = sizeof(pn_pipe_cell), .bury = pn_pipe_bury},
+    [PN_OBJECT_END] = {.size = sizeof(pn_end_cell),
+                       .discard = pn_end_discard,
+                       .given_up = pn_end_given_up,
+                       .arrives = pn_end_add_user,
+                       .wants = PN_FOR_GET | PN_FOR_PUT,
+                       .is_ready = pn_end_is_ready,
+                       .mend = pn_end_mend},
 };
 
 _Static_assert(sizeof(pn_ring_cell) <= PN_LARGE_CELL, "a ring fits the large cell");

@@ -38,6 +38,11 @@ typedef struct {
     bool (*is_ready)(pn_domain *domain, uint64_t offset, uint32_t want);
     /* At the end of a slice of such a wait: look whether what is missing is in the hands of the dead. NULL: nothing. */
     void (*mend)(pn_domain *domain, uint64_t offset);
+    /* This process is about to drop its last reference to it. Under domain.mutex. NULL: nothing. */
+    void (*given_up)(pn_domain *domain, uint64_t offset);
+    /* The process of that line is given it for its use, and has it already: it is about to take a record that names it, or
+     * to be forked. NULL: nothing. */
+    void (*arrives)(pn_domain *domain, uint64_t offset, uint32_t slot);
 } pn_kind;
 
 /* Of a value of pn_object_type; any other number is that of a free cell. */

@@ -8,6 +8,7 @@
 
 #include "futex.h"
 #include "kind.h"
+#include "slots.h"
 
 #define TICKET 16u /* one more than all bits of a hint */
 #define BITS (TICKET - 1)
@@ -15,8 +16,8 @@
 /* ---- the table --------------------------------------------------------------------- */
 
 /* Where the window of an object begins. Cells are 256 bytes or more apart. */
-static uint32_t
-window_of(uint64_t offset)
+uint32_t
+pn_listen_window(uint64_t offset)
 {
     uint32_t windows = PN_LISTENERS / PN_LISTEN_WINDOW;
     return (uint32_t)((offset >> 8) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % windows *
@@ -33,6 +34,12 @@ is_inside(uint32_t line, uint32_t window)
 static uint32_t
 claim(pn_domain *domain, uint32_t first, uint32_t count)
 {
+    if (domain->slot < PN_SLOTS &&
+        !(atomic_load_explicit(&domain->slots[domain->slot].flags, memory_order_relaxed) &
+          PN_SLOT_LISTENS)) {
+        /* First: the sweep of a process without it does not look for lines. */
+        atomic_fetch_or(&domain->slots[domain->slot].flags, PN_SLOT_LISTENS);
+    }
     uint64_t me = (uint64_t)(domain->slot + 1) << 32 | pn_self()->tid;
     for (uint32_t i = first; i < first + count; i++) {
         pn_listener *line = &domain->listeners[i];
@@ -99,7 +106,7 @@ pn_seat_take(pn_domain *domain)
 uint32_t
 pn_listen_begin(pn_domain *domain, uint64_t offset, uint32_t want, uint32_t seat)
 {
-    uint32_t window = window_of(offset);
+    uint32_t window = pn_listen_window(offset);
     uint32_t index = claim(domain, window, PN_LISTEN_WINDOW);
     uint32_t bits = want;
     if (index == PN_NO_LINE) {
@@ -153,7 +160,7 @@ pn_listen_wake(pn_domain *domain, uint64_t offset, uint32_t want)
 {
     pn_object *object = pn_at(domain, offset);
     pn_thread *self = pn_self();
-    uint32_t window = window_of(offset);
+    uint32_t window = pn_listen_window(offset);
     uint32_t hint = atomic_load_explicit(&object->listened, memory_order_acquire); /* [listen] */
     bool wide = hint & PN_LISTEN_WIDE;
     uint32_t found = 0, first = wide ? 0 : window,
@@ -185,6 +192,9 @@ pn_listen_wake(pn_domain *domain, uint64_t offset, uint32_t want)
 void
 pn_listen_sweep(pn_domain *domain, uint32_t slot)
 {
+    if (!(atomic_load(&domain->slots[slot].flags) & PN_SLOT_LISTENS)) {
+        return;
+    }
     for (uint32_t i = 0; i < PN_LISTENERS; i++) {
         pn_listener *line = &domain->listeners[i];
         if (atomic_load_explicit(&line->owner, memory_order_relaxed) >> 32 == (uint64_t)slot + 1) {

@@ -88,6 +88,9 @@ uint32_t pn_seat_take(pn_domain *domain);
 uint32_t pn_listen_begin(pn_domain *domain, uint64_t offset, uint32_t want, uint32_t seat);
 void pn_listen_end(pn_domain *domain, uint32_t line);
 
+/* The first line of an object's window. */
+uint32_t pn_listen_window(uint64_t offset);
+
 /* --- for the sweep, under the domain's lock -------------------------------------------- */
 
 void pn_listen_sweep(pn_domain *domain, uint32_t slot);

@@ -69,6 +69,9 @@ count_down(pn_domain *domain, uint64_t offset)
             pn_fence_after_exchange();
             pn_notify(domain, offset, PN_FOR_GET);
         }
+        if (pn_kind_of(object)->given_up != NULL) {
+            pn_kind_of(object)->given_up(domain, offset);
+        }
         clear_bit(domain, offset, domain->slot);
     }
     pthread_mutex_unlock(&domain->mutex);
@@ -110,8 +113,23 @@ pn_object_hold_all_for(pn_domain *domain, uint32_t slot)
     for (size_t i = 0; i < domain->held_capacity; i++) {
         if (domain->held[i].offset != 0) {
             set_bit(domain, domain->held[i].offset, slot);
+            const pn_kind *kind = pn_kind_of(pn_at(domain, domain->held[i].offset));
+            if (domain->held[i].is_handed && kind->arrives != NULL) {
+                kind->arrives(domain, domain->held[i].offset, slot);
+            }
         }
     }
+}
+
+void
+pn_object_hand_at_fork(pn_domain *domain, uint64_t offset, bool is_handed)
+{
+    pthread_mutex_lock(&domain->mutex);
+    pn_held *held = pn_held_find(domain, offset);
+    if (held != NULL) {
+        held->is_handed = is_handed;
+    }
+    pthread_mutex_unlock(&domain->mutex);
 }
 
 /* ---- making and finding ------------------------------------------------- */

@@ -39,14 +39,19 @@ typedef enum {
     PN_OBJECT_ATOMIC, /* atomic.h */
     PN_OBJECT_DICT,   /* dict.h */
     PN_OBJECT_SEMAPHORE,
-    PN_OBJECT_TYPES /* how many there are; what differs between them: kind.h */
+    PN_OBJECT_PRIORITY,
+    PN_OBJECT_ENTRY, /* of a PRIORITY: priority.h */
+    PN_OBJECT_PIPE,  /* pipe.h */
+    PN_OBJECT_END,   /* pipe.h: has an end */
+    PN_OBJECT_TYPES  /* how many there are; what differs between them: kind.h */
 } pn_object_type;
 
 enum {
     PN_OBJECT_SCAN = 1, /* its sums say nothing any more */
     PN_OBJECT_KEPT =
-        2, /* not freed, though nobody holds it: its name keeps it (buffer.h); under header.lock */
-    PN_OBJECT_PART = 4 /* of another object, which is found by its name instead of it (find.h) */
+        2, /* not freed, though nobody holds it: by its name (buffer.h), a queue (priority.h) */
+    PN_OBJECT_PART =
+        4 /* not found by its name: a part of another object, or of use to its own program only (find.h) */
 };
 
 #define PN_NAME 48
@@ -60,7 +65,8 @@ typedef struct {
     pn_word64 holders[PN_SLOTS / 64];
     uint64_t slab; /* offset of the slab */
     pn_word64 puts, takes;
-    uint64_t scan;  /* header.scans of the last walk that met a record with it; domain lock */
+    uint64_t
+        scan; /* header.scans of the last walk that suspected it, and what it found; domain lock */
     pn_word unseen; /* how many processes without a line of the table hold it; their deaths too */
     /* Its lock, which it cannot be used without: a handle for who finds it by its name, 0: none. It keeps nothing: whoever
      * has the one has the other. Set by its maker, before anybody else can know of it. */
@@ -97,6 +103,8 @@ bool pn_object_held(pn_domain *domain, uint64_t offset);
 void pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot);
 /* Give it a bit on all that this process holds (before a fork); PN_SLOTS: a child without a line. */
 void pn_object_hold_all_for(pn_domain *domain, uint32_t slot);
+/* Until this is taken back, children that this process forks get it for their use, and do not only inherit it. */
+void pn_object_hand_at_fork(pn_domain *domain, uint64_t offset, bool is_handed);
 /* Is this the offset of a cell in use? Under header.lock. */
 bool pn_object_valid(pn_domain *domain, uint64_t offset);
 /* Does the object at `queue` of a block's entry name that block? Under header.lock. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "heap.h"
+#include "kind.h"
 #include "slots.h"
 
 #define BYTE_LIMIT (UINT64_C(1) << 39)    /* then a new segment is begun: no overflow */
@@ -266,6 +267,10 @@ pn_ring_answer_for(pn_domain *domain, const pn_record *record)
     const pn_handles *handles = pn_record_handles(record);
     for (uint32_t i = 0; handles != NULL && i < handles->count; i++) {
         pn_object_retain(domain, handles->offset[i]);
+        const pn_kind *kind = pn_kind_of(pn_at(domain, handles->offset[i]));
+        if (kind->arrives != NULL) {
+            kind->arrives(domain, handles->offset[i], domain->slot);
+        }
     }
 }
 

@@ -54,9 +54,10 @@ typedef enum {
     PN_RECORD_BYTES,
     PN_RECORD_TREE, /* the codec's own form of tuples, lists, dicts of plain values */
     PN_RECORD_PICKLE,
-    PN_RECORD_BESIDE, /* a pickle, and places in buffers that hold the rest of it */
-    PN_RECORD_ARRAY,  /* a numpy.ndarray whose bytes stand in the buffer that is the handle */
-    PN_RECORD_PAD     /* nothing, up to the end of the block */
+    PN_RECORD_BESIDE,  /* a pickle, and places in buffers that hold the rest of it */
+    PN_RECORD_ARRAY,   /* a numpy.ndarray whose bytes stand in the buffer that is the handle */
+    PN_RECORD_MESSAGE, /* of send_bytes(): as an object it is what these bytes unpickle to */
+    PN_RECORD_PAD      /* nothing, up to the end of the block */
 } pn_record_kind;
 
 enum {
@@ -192,6 +193,23 @@ pn_status pn_ring_put(pn_ring *ring, const pn_batch *batch, int64_t deadline);
 /* Without sleeping: also PN_EMPTY, PN_BUSY, PN_SHUT_DOWN. Appends to the sink. */
 pn_status pn_ring_try_get(pn_ring *ring, pn_sink *sink);
 pn_status pn_ring_get(pn_ring *ring, pn_sink *sink, int64_t deadline);
+
+/* The other side, where it is known who that is (pipe.h). */
+typedef struct {
+    /* Nobody is there, or the caller is called back: asked before each look at the queue. What is in it is taken
+     * all the same; else PN_SHUT_DOWN. */
+    bool (*need_not_wait)(void *context);
+    void (*look)(void *context); /* a slice has passed in vain */
+    void *context;
+} pn_ring_peer;
+
+/* The same, with an eye on the other side. A `peer` that is woken by not_full, not_empty looks again. */
+pn_status pn_ring_put_to(pn_ring *ring, const pn_batch *batch, const pn_ring_peer *peer,
+                         int64_t deadline);
+pn_status pn_ring_get_from(pn_ring *ring, pn_sink *sink, const pn_ring_peer *peer,
+                           int64_t deadline);
+/* Wait as for pn_ring_get_from, and take nothing. */
+pn_status pn_ring_peek(pn_ring *ring, const pn_ring_peer *peer, int64_t deadline);
 
 uint64_t pn_ring_count(pn_ring *ring);
 uint64_t pn_ring_bytes(pn_ring *ring);

@@ -22,8 +22,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "futex words are low h
 /* The two ends sleep alike; an `op` is one attempt under the end's own lock. */
 typedef struct {
     pn_ring *ring;
-    const pn_batch *batch;
-    pn_sink *sink;
+    const pn_batch *batch; /* to be put; NULL: something is to be taken */
+    pn_sink *sink;         /* NULL, and no batch: it is only looked for */
+    const pn_ring_peer *peer;
     pn_lock *end_lock, *lead;
     pn_word *sleeper;   /* not_empty, not_full */
     pn_word64 *watched; /* the end that the other side moves */
@@ -32,13 +33,19 @@ typedef struct {
 } sleep_side;
 
 static pn_status
-attempt(sleep_side *side, int64_t deadline)
+attempt_get(sleep_side *side, int64_t deadline)
+{
+    if (side->sink == NULL) {
+        return pn_ring_count(side->ring) != 0 ? PN_OK : PN_EMPTY;
+    }
+    pn_status status = pn_head_wait(side->ring, deadline);
+    return status == PN_OK ? pn_ring_get_and_unlock(side->ring, side->sink) : status;
+}
+
+static pn_status
+attempt_put(sleep_side *side, int64_t deadline)
 {
     bool may_shrink = true;
-    if (side->sink != NULL) {
-        pn_status status = pn_head_wait(side->ring, deadline);
-        return status == PN_OK ? pn_ring_get_and_unlock(side->ring, side->sink) : status;
-    }
     for (;;) {
         pn_status status =
             pn_lock_wait(side->end_lock, deadline, pn_slot_owner_alive, side->ring->domain);
@@ -60,12 +67,33 @@ attempt(sleep_side *side, int64_t deadline)
 }
 
 static bool
+need_not_wait(const sleep_side *side)
+{
+    return side->peer != NULL && side->peer->need_not_wait(side->peer->context);
+}
+
+static pn_status
+attempt(sleep_side *side, int64_t deadline)
+{
+    /* Before the look at the ring: what was put before the other side ended is found. */
+    bool over = need_not_wait(side);
+    if (side->batch != NULL) {
+        return over ? PN_SHUT_DOWN : attempt_put(side, deadline);
+    }
+    pn_status status = attempt_get(side, deadline);
+    return over && status == PN_EMPTY ? PN_SHUT_DOWN : status;
+}
+
+static bool
 may_go(void *context)
 {
     sleep_side *side = context;
     pn_ring_cell *cell = side->ring->cell;
-    if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0) {
+    if (atomic_load_explicit(&cell->shut, memory_order_relaxed) != 0 || need_not_wait(side)) {
         return true;
+    }
+    if (side->batch == NULL && side->sink == NULL) {
+        return pn_ring_count(side->ring) != 0;
     }
     if (side->sink != NULL) {
         return atomic_load_explicit(&cell->head, memory_order_acquire) !=
@@ -96,6 +124,13 @@ sleep_once(sleep_side *side, int64_t deadline)
     int result = pn_futex_wait_any(watches, side->sink != NULL ? 4 : 3, until);
     if (result == 0 || errno == EAGAIN) {
         return PN_OK;
+    }
+    if (errno == ETIMEDOUT && side->peer != NULL) {
+        side->peer->look(side->peer->context);
+        if (may_go(side)) {
+            return PN_OK;
+        }
+        errno = ETIMEDOUT;
     }
     if (errno == ETIMEDOUT && side->sink != NULL && cell->leases.kept) {
         pn_sweep_sometimes(
@@ -129,7 +164,7 @@ lead(sleep_side *side, int64_t deadline)
             status = side->wanting;
         }
     } while (status == side->wanting);
-    if (status == PN_SHUT_DOWN) {
+    if (status == PN_SHUT_DOWN && side->peer == NULL) {
         /* [shut] whoever shut it may have died, and the kernel wakes only one. */
         pn_futex_wake(&side->ring->cell->shut, INT_MAX);
     }
@@ -156,8 +191,9 @@ wait_side(sleep_side *side, int64_t deadline)
     pn_wait_end(wait);
     if (status == PN_TIMEOUT || status == PN_INTERRUPTED) {
         /* One last look: a stopped leader must not hide an item for longer than a slice. */
-        pn_status last = side->sink ? pn_ring_try_get(side->ring, side->sink)
-                                    : pn_ring_try_put(side->ring, side->batch);
+        pn_status last = side->batch != NULL  ? pn_ring_try_put(side->ring, side->batch)
+                         : side->sink != NULL ? pn_ring_try_get(side->ring, side->sink)
+                                              : attempt_get(side, deadline);
         if (last != side->wanting && last != PN_BUSY) {
             return last;
         }
@@ -166,23 +202,53 @@ wait_side(sleep_side *side, int64_t deadline)
 }
 
 pn_status
-pn_ring_put(pn_ring *ring, const pn_batch *batch, int64_t deadline)
+pn_ring_put_to(pn_ring *ring, const pn_batch *batch, const pn_ring_peer *peer, int64_t deadline)
 {
     pn_ring_cell *cell = ring->cell;
-    sleep_side side = {
-        ring,        batch,   NULL,       &cell->tail_lock, &cell->lead_put, &cell->not_full,
-        &cell->head, PN_FULL, PN_WAIT_PUT};
+    sleep_side side = {.ring = ring,
+                       .batch = batch,
+                       .peer = peer,
+                       .end_lock = &cell->tail_lock,
+                       .lead = &cell->lead_put,
+                       .sleeper = &cell->not_full,
+                       .watched = &cell->head,
+                       .wanting = PN_FULL,
+                       .kind = PN_WAIT_PUT};
+    return wait_side(&side, deadline);
+}
+
+pn_status
+pn_ring_put(pn_ring *ring, const pn_batch *batch, int64_t deadline)
+{
+    return pn_ring_put_to(ring, batch, NULL, deadline);
+}
+
+pn_status
+pn_ring_get_from(pn_ring *ring, pn_sink *sink, const pn_ring_peer *peer, int64_t deadline)
+{
+    pn_ring_cell *cell = ring->cell;
+    sleep_side side = {.ring = ring,
+                       .sink = sink,
+                       .peer = peer,
+                       .end_lock = &cell->head_lock,
+                       .lead = &cell->lead_get,
+                       .sleeper = &cell->not_empty,
+                       .watched = &cell->tail,
+                       .wanting = PN_EMPTY,
+                       .kind = PN_WAIT_GET};
     return wait_side(&side, deadline);
 }
 
 pn_status
 pn_ring_get(pn_ring *ring, pn_sink *sink, int64_t deadline)
 {
-    pn_ring_cell *cell = ring->cell;
-    sleep_side side = {
-        ring,        NULL,     sink,       &cell->head_lock, &cell->lead_get, &cell->not_empty,
-        &cell->tail, PN_EMPTY, PN_WAIT_GET};
-    return wait_side(&side, deadline);
+    return pn_ring_get_from(ring, sink, NULL, deadline);
+}
+
+pn_status
+pn_ring_peek(pn_ring *ring, const pn_ring_peer *peer, int64_t deadline)
+{
+    return pn_ring_get_from(ring, NULL, peer, deadline);
 }
 
 void

@@ -1,6 +1,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "listen.h"
 #include "semaphore_parts.h"
 #include "slots.h"
 
@@ -66,17 +67,26 @@ find(pn_semaphore *semaphore, uint64_t bits[2], uint32_t (*part)(uint64_t))
 
 /* ---- under inner -------------------------------------------------------------------- */
 
+static uint64_t
+taken_in(pn_semaphore *semaphore, uint32_t group)
+{
+    uint64_t taken = 0;
+    for (uint32_t slot = group * GROUP; slot < (group + 1) * GROUP; slot++) {
+        uint64_t line = read_line(semaphore, slot);
+        taken += (uint64_t)held_of(line) + kept_of(line);
+    }
+    return taken;
+}
+
 /* What a dead owner may have left behind the stores that count. */
 static void
 derive(pn_semaphore *semaphore)
 {
     pn_semaphore_cell *cell = semaphore->cell;
     uint64_t taken = read_word(&cell->apart);
-    for (uint32_t slot = 0; slot < PN_SLOTS; slot++) {
-        uint64_t line = read_line(semaphore, slot);
-        if (line != 0) {
-            mark_line(cell, slot, line);
-            taken += (uint64_t)held_of(line) + kept_of(line);
+    for (uint32_t half = 0; half < 2; half++) {
+        for (uint64_t bits = cell->busy[half] | cell->left[half]; bits != 0; bits &= bits - 1) {
+            taken += taken_in(semaphore, half * 64 + (uint32_t)__builtin_ctzll(bits));
         }
     }
     atomic_store(&cell->free, (uint32_t)(read_word(&cell->total) - taken));
@@ -224,5 +234,7 @@ pn_semaphore_release(pn_semaphore *semaphore, bool wait)
     wake_leader(semaphore->cell);
     pn_pending_clear(pn_self());
     leave(semaphore);
+    pn_fence_after_exchange(); /* after the lock's compare-and-swap */
+    pn_notify(semaphore->domain, semaphore->offset, PN_FOR_GET);
     return status;
 }

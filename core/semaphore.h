@@ -8,9 +8,9 @@
  *          had them (programs hand permits on), or whose death is not to return them (PN_SEMAPHORE_KEEP)
  * `apart` is the same as `kept` for processes that found the table full.
  *
- * Each change is one 8-byte store under `inner`: of a line, of `apart` or of `total`. All else is derived: `free`
- * is a cache, and `busy` and `left` are, a bit for eight lines, set before a line is not zero and cleared lazily.
- * Whoever gets `inner` from a dead owner derives them again.
+ * Each change is one 8-byte store under `inner`: of a line, of `apart` or of `total`. `free` is a cache: whoever gets
+ * `inner` from a dead owner derives it again. `busy` and `left` say where to look, a bit for eight lines: set before a line is
+ * not zero, cleared by whoever sees that all eight are, so at every instant they miss none.
  *
  * A release gives back, in this order: what this process holds; what is kept; what is apart; what another process holds
  * (it was handed to this one); and only when nothing is taken does `total` grow, unless the semaphore is
@@ -45,7 +45,7 @@ typedef struct {
     uint32_t flags;   /* written before it is shared, as is the ledger */
     pn_word64 ledger; /* offset of the block with PN_SLOTS lines */
     pn_word64 total, apart;
-    uint64_t busy[2], left[2]; /* caches: where held, where kept may be found */
+    uint64_t busy[2], left[2]; /* where held, where kept may be found */
     uint8_t pad[56];
 } pn_semaphore_cell;
 
@@ -91,11 +91,14 @@ typedef struct {
 pn_status pn_semaphore_look(pn_semaphore *semaphore, pn_semaphore_counts *counts,
                             pn_semaphore_holder *holders, uint32_t room);
 
-/* --- for kind.c, under header.lock ------------------------------------------ */
+/* --- for kind.c; all but is_ready and mend under header.lock ------------------------------------------ */
 
 /* A process is dead: what it held is free again, or kept. False: later (kind.h). Each time it wakes whoever can go on. */
 bool pn_semaphore_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generation,
                        bool awaited);
+/* Is a permit free? From outside the lock. */
+bool pn_semaphore_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
+void pn_semaphore_mend(pn_domain *domain, uint64_t offset);
 bool pn_semaphore_names_block(pn_domain *domain, uint64_t offset, uint64_t block);
 void pn_semaphore_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "heap.h"
+#include "listen.h"
 #include "semaphore_parts.h"
 #include "slots.h"
 #include "sweep.h"
@@ -56,7 +57,31 @@ pn_semaphore_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t ge
     }
     pn_pending_clear(pn_self());
     leave(&semaphore);
+    pn_fence_after_exchange(); /* after the lock's compare-and-swap */
+    pn_notify(domain, offset, PN_FOR_GET);
     return true;
+}
+
+/* ---- for those who listen ----------------------------------------------------------------- */
+
+bool
+pn_semaphore_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    (void)want;
+    return atomic_load(&((pn_semaphore_cell *)pn_at(domain, offset))->free) != 0;
+}
+
+void
+pn_semaphore_mend(pn_domain *domain, uint64_t offset)
+{
+    pn_semaphore semaphore;
+    pn_semaphore_open(&semaphore, domain, offset);
+    pn_sweep_sometimes(domain);
+    /* Somebody may have been killed before he counted what he gave back. */
+    if (atomic_load(&semaphore.cell->inner.word) != 0 &&
+        pn_semaphore_enter_until(&semaphore, pn_now() + LOOK_NS) == PN_OK) {
+        leave(&semaphore);
+    }
 }
 
 /* ---- looking -------------------------------------------------------------------------------- */

@@ -26,7 +26,8 @@ enum {
     PN_SLOT_REAPED = 128,  /* dead, and no parent will ask how it ended */
     PN_SLOT_CLEAN =
         256, /* it ended with exit code 0, or is about to: its leases are not redelivered */
-    PN_SLOT_VISITOR = 512 /* of another program, which uses objects of this one: find.h */
+    PN_SLOT_VISITOR = 512,    /* of another program, which uses objects of this one: find.h */
+    PN_SLOT_LISTENS = 1 << 16 /* it has had a line of the table of listeners (listen.h) */
 };
 
 typedef struct pn_slot {

@@ -11,9 +11,11 @@ from benchmarks.claims import (
     loaned,
     locks,
     pingpong,
+    semaphores,
     starting,
     tuples,
     values,
+    waiting,
 )
 from benchmarks.runner import Claim
 
@@ -28,7 +30,9 @@ ALL: list[Claim] = [
     locks.CLAIM,
     values.CLAIM,
     events.CLAIM,
+    semaphores.CLAIM,
     joinable.CLAIM,
     dictionaries.CLAIM,
     starting.CLAIM,
+    waiting.CLAIM,
 ]

@@ -110,8 +110,8 @@ is_read_again(SharedObject *ring)
     if (atomic_load(&pn_shared_cell(ring)->type) == PN_OBJECT_DICT) {
         return true;
     }
-    const pn_ring_cell *cell = pn_at(ring->domain, ring->offset);
-    return cell->leases.kept;
+    pn_ring_cell *cell = pn_at(ring->domain, ring->offset);
+    return atomic_load(&cell->object.type) == PN_OBJECT_RING && cell->leases.kept;
 }
 
 SharedObject *

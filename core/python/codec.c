@@ -372,6 +372,7 @@ decode_payload(pn_state *state, SharedObject *ring, const pn_record *record, con
     case PN_RECORD_TREE:
         return pn_tree_decode(data->bytes, data->length);
     case PN_RECORD_PICKLE:
+    case PN_RECORD_MESSAGE:
         return pn_decode_pickle(state, data->bytes, data->length);
     case PN_RECORD_BESIDE:
         return pn_decode_beside(state, ring, data->handles, data->bytes, data->length);
@@ -412,4 +413,61 @@ pn_decode(pn_state *state, SharedObject *ring, const pn_record *record)
     PyObject *result = decode_payload(state, ring, record, &data);
     pn_let_go(ring, record);
     return result;
+}
+
+/* ---- messages -------------------------------------------------------------------- */
+
+/* Are the record's bytes a message as they stand? A pickle that names shared objects can be unpickled
+ * only while the record keeps them. */
+static bool
+is_message(const pn_record *record)
+{
+    const pn_handles *handles = pn_record_handles(record);
+    uint32_t made = record->flags & PN_RECORD_BUFFER ? 1 : 0;
+    return record->kind == PN_RECORD_MESSAGE ||
+           (record->kind == PN_RECORD_PICKLE && (handles == NULL || handles->count == made));
+}
+
+int
+pn_message_open(pn_state *state, SharedObject *ring, const pn_record *record, pn_message *message)
+{
+    *message = (pn_message){.record = record};
+    if (is_message(record)) {
+        payload data = open_payload(ring->domain, record);
+        message->bytes = data.bytes;
+        message->length = data.length;
+        return 0;
+    }
+    PyObject *object = pn_decode(state, ring, record);
+    PyObject *module = object ? PyImport_ImportModule("multiprocessing.reduction") : NULL;
+    PyObject *pickler = module ? PyObject_GetAttrString(module, "ForkingPickler") : NULL;
+    PyObject *dumped = pickler ? PyObject_CallMethod(pickler, "dumps", "(O)", object) : NULL;
+    message->pickle = dumped ? PyBytes_FromObject(dumped) : NULL;
+    Py_XDECREF(dumped);
+    Py_XDECREF(pickler);
+    Py_XDECREF(module);
+    Py_XDECREF(object);
+    if (message->pickle == NULL) {
+        return -1;
+    }
+    message->bytes = PyBytes_AS_STRING(message->pickle);
+    message->length = (size_t)PyBytes_GET_SIZE(message->pickle);
+    return 0;
+}
+
+PyObject *
+pn_message_bytes(const pn_message *message)
+{
+    return message->pickle != NULL ? Py_NewRef(message->pickle)
+                                   : decode_bytes(message->bytes, message->length);
+}
+
+void
+pn_message_close(SharedObject *ring, pn_message *message)
+{
+    if (message->pickle != NULL) {
+        Py_CLEAR(message->pickle); /* decoding has let go */
+    } else {
+        pn_let_go(ring, message->record);
+    }
 }

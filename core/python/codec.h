@@ -78,6 +78,21 @@ int pn_encode_array(pn_state *state, SharedObject *ring, pn_writer *out, size_t 
 PyObject *pn_decode_array(pn_state *state, SharedObject *ring, const pn_handles *handles,
                           const char *bytes, size_t length);
 
+/* --- codec.c: a taken record as the message that it would be in the standard library --- */
+typedef struct {
+    const pn_record *record;
+    const char *bytes;
+    size_t length;
+    PyObject *pickle; /* NULL, or what the bytes are of */
+} pn_message;
+
+/* Of an object it is a pickle, made now. 0, or -1 with an exception. */
+int pn_message_open(pn_state *state, SharedObject *ring, const pn_record *record,
+                    pn_message *message);
+PyObject *pn_message_bytes(const pn_message *message);
+/* Also lets go of what the record names. */
+void pn_message_close(SharedObject *ring, pn_message *message);
+
 PyObject *pn_ascii_str(const char *bytes, size_t length);
 /* SystemError; NULL. */
 PyObject *pn_broken_record(void);

@@ -98,7 +98,8 @@ domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         status = pn_slot_claim(domain, index, generation);
     }
     if (status == PN_STALE) {
-        status = pn_slot_reserve(domain, "", PN_SLOT_FOREIGN, &index, &generation);
+        uint32_t flags = visitor ? PN_SLOT_VISITOR : PN_SLOT_FOREIGN;
+        status = pn_slot_reserve(domain, "", flags, &index, &generation);
         if (status == PN_OK) {
             status = pn_slot_claim(domain, index, generation);
         }

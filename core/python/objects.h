@@ -50,7 +50,9 @@ typedef struct {
     TYPE(guarded_attribute, none, FREE)                                                            \
     TYPE(dict, shared, DICT)                                                                       \
     TYPE(semaphore, shared, SEMAPHORE)                                                             \
-    TYPE(bell, none, FREE)
+    TYPE(priority, shared, PRIORITY)                                                               \
+    TYPE(bell, none, FREE)                                                                         \
+    TYPE(connection, shared, END)
 
 #define PN_TYPE_MEMBER(name, base, kind) PyTypeObject *name##_type;
 #define PN_TYPE_SPEC(name, base, kind) extern PyType_Spec pn_##name##_spec;
@@ -228,9 +230,14 @@ int pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, P
 /* Prepare this thread for sleeping: the main thread must look for signals more often. */
 void pn_before_sleep(void);
 
+/* --- priority_key.c --- */
+/* The bytes by which an item is sorted, into an empty `out`. 0, or -1 with TypeError, ValueError, OverflowError. */
+struct pn_writer;
+int pn_encode_key(struct pn_writer *out, PyObject *item);
+
 /* --- codec.c --- */
 /* Private memory that starts on the stack and holds whole records. */
-typedef struct {
+typedef struct pn_writer {
     char *bytes;
     size_t used, capacity;
     bool on_heap;

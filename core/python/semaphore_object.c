@@ -1,6 +1,7 @@
 /* Semaphore, bounded or not: permits that come back when a process that has some dies. */
 #include "objects.h"
 
+#include "../bell.h"
 #include "../semaphore.h"
 #include "../sweep.h"
 
@@ -119,6 +120,7 @@ semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t count
             semaphore.domain); /* who only asks again and again finds those of the dead, too */
         status = try_now(self, &semaphore);
     }
+    pn_bell_settle(semaphore.domain, semaphore.offset);
     if (status == PN_OK) {
         Py_RETURN_TRUE;
     }

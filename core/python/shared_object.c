@@ -117,8 +117,9 @@ shared_attach(PyTypeObject *type, PyObject *args)
         Py_DECREF(self);
         return NULL;
     }
-    if (atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_RING ||
-        atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_DICT) {
+    uint32_t kind = atomic_load(&pn_shared_cell(self)->type);
+    if (kind == PN_OBJECT_RING || kind == PN_OBJECT_DICT || kind == PN_OBJECT_PRIORITY ||
+        kind == PN_OBJECT_END) {
         PyObject *opened = PyObject_CallMethod((PyObject *)self, "_open", NULL);
         if (opened == NULL) {
             Py_DECREF(self);
@@ -126,7 +127,7 @@ shared_attach(PyTypeObject *type, PyObject *args)
         }
         Py_DECREF(opened);
     }
-    if (atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_BUFFER) {
+    if (kind == PN_OBJECT_BUFFER) {
         return (PyObject *)pn_buffer_attached(pn_state_of((PyObject *)self), self);
     }
     return (PyObject *)self;
@@ -219,6 +220,12 @@ get_handle(SharedObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_parts(SharedObject *self, void *Py_UNUSED(closure))
+{
+    return pn_shared_made(self) ? Py_BuildValue("(K)", (unsigned long long)self->offset) : NULL;
+}
+
+static PyObject *
 get_domain(SharedObject *self, void *Py_UNUSED(closure))
 {
     return pn_shared_made(self) ? Py_NewRef((PyObject *)self->domain_object) : NULL;
@@ -239,6 +246,7 @@ static PyGetSetDef getset[] = {
     {"_label", (getter)get_name, NULL, "the name given to it", NULL},
     {"_handle", (getter)get_handle, NULL, "(offset, generation)", NULL},
     {"_mate", (getter)get_mate, NULL, "(type, offset, generation) of its lock, None: none", NULL},
+    {"_parts", (getter)get_parts, NULL, "offsets of all objects that it consists of", NULL},
     {"_domain", (getter)get_domain, NULL, "the Domain it lives in", NULL},
     {NULL},
 };

@@ -5,10 +5,9 @@ fifty Locks as well: each is made by its own process object.) `python stock.py f
 stands at the same address as its parent's, has its own as well. What to do instead is in media.py.
 """
 
-import multiprocessing
 import sys
 
-from procession import Lock, Process
+from procession import Lock, Process, set_start_method
 
 d = {"count": 10}  # below "if __name__ == '__main__'" a spawned child would not have it: see missing_name.py
 
@@ -38,7 +37,7 @@ class StockProcess(Process):
 
 
 if __name__ == "__main__":
-    multiprocessing.set_start_method(sys.argv[1] if len(sys.argv) > 1 else "spawn")  # ours follows it
+    set_start_method(sys.argv[1] if len(sys.argv) > 1 else "spawn")
     for i in range(50):
         s = StockProcess()
         s.start()

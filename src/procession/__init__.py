@@ -51,6 +51,8 @@ _HOMES = {
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
+    "procession._channels.pipe": ("Pipe",),
+    "procession._channels.priority": ("PriorityQueue",),
     "procession._channels.queue": (
         "Queue",
         "SimpleQueue",
@@ -58,7 +60,6 @@ _HOMES = {
     "procession._channels.wait": ("wait",),
     "procession._compat.names": (
         "Manager",
-        "Pipe",
         "Pool",
         "allow_connection_pickling",
         "cpu_count",

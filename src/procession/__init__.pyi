@@ -27,11 +27,12 @@ from procession._base.errors import ShutDown as ShutDown
 from procession._base.errors import StaleHandle as StaleHandle
 from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
+from procession._channels.pipe import Pipe as Pipe
+from procession._channels.priority import PriorityQueue as PriorityQueue
 from procession._channels.queue import Queue as Queue
 from procession._channels.queue import SimpleQueue as SimpleQueue
 from procession._channels.wait import wait as wait
 from procession._compat.names import Manager as Manager
-from procession._compat.names import Pipe as Pipe
 from procession._compat.names import Pool as Pool
 from procession._compat.names import allow_connection_pickling as allow_connection_pickling
 from procession._compat.names import cpu_count as cpu_count
@@ -102,6 +103,7 @@ __all__ = [
     "OwnerDiedWarning",
     "Pipe",
     "Pool",
+    "PriorityQueue",
     "Process",
     "ProcessError",
     "Queue",

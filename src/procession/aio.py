@@ -232,11 +232,16 @@ class AsyncEvent:
 
     def __init__(self, event: Any) -> None:
         self.event = event
-        self._awaiting = _Waiters(lambda: Doorbell(event), all_at_once=True)
+        self._awaiting = _Waiters(lambda: Doorbell(event, edge=True), all_at_once=True)
 
     async def wait(self) -> bool:
-        """Wait until it is set. Always True."""
-        return await self._awaiting.until(lambda: (True,) if self.event.is_set() else None)
+        """Wait until it is set, or has been meanwhile. Always True."""
+        before = self.event.statistics().sets
+
+        def attempt() -> tuple[bool] | None:
+            return (True,) if self.event.is_set() or self.event.statistics().sets != before else None
+
+        return await self._awaiting.until(attempt)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.event!r}>"

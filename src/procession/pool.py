@@ -10,25 +10,14 @@ from multiprocessing.pool import IMapUnorderedIterator as IMapUnorderedIterator
 from multiprocessing.pool import MapResult as MapResult
 from multiprocessing.pool import MaybeEncodingError as MaybeEncodingError  # type: ignore[attr-defined]
 from multiprocessing.pool import ThreadPool as ThreadPool
+from queue import Empty
 from typing import Any
 
 from procession._compat.contexts import default
-from procession.queues import their_simple_queue
 
 __all__ = ["Pool", "ThreadPool"]
 
-
-class _PoolContext:
-    """A context of ours whose simple queues are theirs, over locks of ours: this Pool looks at the pipes in them."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def SimpleQueue(self) -> Any:  # noqa: N802 - its name there
-        return their_simple_queue(self._context)
+POLL = 0.001  # seconds
 
 
 class Pool(_pool.Pool):
@@ -47,4 +36,14 @@ class Pool(_pool.Pool):
     ) -> None:
         context = default.get_context() if context is None else context
         processes = context.cpu_count() if processes is None else processes
-        super().__init__(processes, initializer, initargs, maxtasksperchild, _PoolContext(context))
+        super().__init__(processes, initializer, initargs, maxtasksperchild, context)
+
+    @staticmethod
+    def _help_stuff_finish(inqueue: Any, task_handler: Any, size: int) -> None:  # noqa: ARG004
+        """Make room for the thread that puts tasks, until it has ended: what waits is not worked on any more."""
+        # Theirs keeps the workers away by the queue's lock, so that what it has seen is there. Ours has no such lock.
+        while task_handler.is_alive():
+            try:
+                inqueue.get(block=False)
+            except Empty:
+                task_handler.join(POLL)

@@ -2,7 +2,7 @@
 
 from queue import Empty as Empty
 from queue import Full as Full
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -15,13 +15,22 @@ else:
 
     from procession._channels import joinable, queue
     from procession._compat.standin import stand_in
+    from procession._sync import semaphore
 
-    JoinableQueue = stand_in(joinable.JoinableQueue, theirs.JoinableQueue, base=theirs.JoinableQueue)
-    Queue = stand_in(queue.Queue, theirs.Queue, base=theirs.Queue)
+    # Bases for classes that programs derive: theirs, with semaphores that count what is in their pipe. So a death gives no
+    # permit back: what a killed process had put is still there, and what it had done is done.
+
+    class _TheirQueue(theirs.Queue):
+        def __init__(self, maxsize=0, *, ctx):
+            super().__init__(maxsize, ctx=ctx)
+            self._sem = semaphore.BoundedSemaphore(self._maxsize, on_death="keep")
+
+    class _TheirJoinableQueue(theirs.JoinableQueue):
+        def __init__(self, maxsize=0, *, ctx):
+            super().__init__(maxsize, ctx=ctx)
+            self._sem = semaphore.BoundedSemaphore(self._maxsize, on_death="keep")
+            self._unfinished_tasks = semaphore.Semaphore(0, on_death="keep")
+
+    JoinableQueue = stand_in(joinable.JoinableQueue, theirs.JoinableQueue, base=_TheirJoinableQueue)
+    Queue = stand_in(queue.Queue, theirs.Queue, base=_TheirQueue)
     SimpleQueue = stand_in(queue.SimpleQueue, theirs.SimpleQueue, base=theirs.SimpleQueue)
-
-
-def their_simple_queue(context: Any) -> Any:
-    """Return a simple queue of the standard library, with locks of ours: what its Pool needs."""
-    kind: Any = SimpleQueue
-    return kind._theirs(ctx=context)

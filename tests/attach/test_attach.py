@@ -23,6 +23,7 @@ from tests.helpers import output_of, until
 KINDS = {
     "Queue": "mp.Queue(name='it')",
     "JoinableQueue": "mp.JoinableQueue(name='it')",
+    "PriorityQueue": "mp.PriorityQueue(name='it')",
     "Lock": "mp.Lock(name='it')",
     "RLock": "mp.RLock(name='it')",
     "Mutex": "mp.Mutex(name='it')",
@@ -30,6 +31,9 @@ KINDS = {
     "Barrier": "mp.Barrier(2, name='it')",
     "Atomic": "mp.Atomic(5, name='it')",
     "Condition": "mp.Condition(name='it')",
+    "Semaphore": "mp.Semaphore(3, name='it')",
+    "BoundedSemaphore": "mp.BoundedSemaphore(3, name='it')",
+    "SharedDict": "mp.SharedDict({'a': 1}, name='it')",
     "Synchronized": "mp.Value('i', 5, name='it')",
     "SynchronizedArray": "mp.Array('d', [1, 2], name='it')",
     "SynchronizedString": "mp.Array('c', b'text', name='it')",
@@ -89,6 +93,14 @@ def test_structure_of_c_is_not_listed_since_the_other_program_may_not_have_it() 
         first.do("import ctypes; S = type('S', (ctypes.Structure,), {'_fields_': [('x', ctypes.c_int)]})")
         first.do("s, v = mp.Value(S, name='s'), mp.RawValue('i', name='v')")
         assert second.do(f"list(mp.attach({first.pid}))") == ["v"]
+
+
+def test_priority_queue_with_a_key_of_its_program_is_not_listed() -> None:
+    with programs() as (first, second):
+        first.do("p, q = mp.PriorityQueue(key=len, name='p'), mp.PriorityQueue(name='q')")
+        second.do(f"run = mp.attach({first.pid}); q = run['q']; q.put(2); q.put(1)")
+        assert second.do("list(run)") == ["q"]
+        assert first.do("(q.get(), q.get())") == (1, 2)
 
 
 def test_barrier_is_passed_by_two_programs() -> None:
@@ -358,7 +370,7 @@ import os, signal, sys, procession as mp
 q = mp.attach(int(sys.argv[1]))["pids"]
 for generation in range(3):  # the program, its fork, and the fork's fork
     q.put(os.getpid())
-    if os.fork() != 0:
+    if generation == 2 or os.fork() != 0:
         break
 signal.pause()
 """

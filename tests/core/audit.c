@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 
 #include "buffer.h"
+#include "priority_private.h"
 #include "ring.h"
+#include "semaphore.h"
 #include "slots.h"
 
 static char said[200];
@@ -220,6 +222,64 @@ audit_buffer(pn_domain *domain, uint64_t offset)
     return NULL;
 }
 
+/* What is free follows from the ledger, and nobody who is gone has a permit. */
+static const char *
+audit_semaphore(pn_domain *domain, uint64_t offset)
+{
+    pn_semaphore semaphore;
+    pn_semaphore_counts counts;
+    pn_semaphore_open(&semaphore, domain, offset);
+    uint64_t block = atomic_load(&semaphore.cell->ledger);
+    if (block == 0 || atomic_load(&pn_block_at(domain, block)->queue) != offset) {
+        return WRONG("semaphore at %lx has no ledger of its own", UL(offset));
+    }
+    if (pn_semaphore_look(&semaphore, &counts, NULL, 0) != PN_OK) {
+        return WRONG("semaphore at %lx: somebody has its lock", UL(offset));
+    }
+    uint64_t taken = atomic_load(&semaphore.cell->apart);
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        uint64_t line = atomic_load(&semaphore.lines[i]);
+        taken += (line >> 32) + (uint32_t)line;
+        if ((uint32_t)line != 0 && atomic_load(&domain->slots[i].state) == PN_SLOT_FREE) {
+            return WRONG("semaphore at %lx: the free slot %u has permits", UL(offset), i);
+        }
+    }
+    if (taken + counts.free != counts.total) {
+        return WRONG("semaphore at %lx: %u free and %lu taken of %u", UL(offset), counts.free,
+                     UL(taken), counts.total);
+    }
+    return NULL;
+}
+
+static const char *
+audit_priority(pn_domain *domain, uint64_t offset)
+{
+    pn_priority queue;
+    pn_priority_open(&queue, domain, offset);
+    uint64_t count = pn_priority_count(&queue), kept = 0;
+    if (atomic_load(&queue.cell->changing) != 0) {
+        return NULL; /* the next one who comes puts it in order */
+    }
+    for (uint64_t at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_SMALL, 0); at != 0;
+         at = pn_slab_next_cell(domain, PN_BLOCK_SLAB_SMALL, at)) {
+        pn_entry_cell *entry = pn_entry_at(domain, at);
+        kept += atomic_load(&entry->object.type) == PN_OBJECT_ENTRY &&
+                atomic_load(&entry->queue) == offset &&
+                (atomic_load(&entry->object.flags) & PN_OBJECT_KEPT);
+    }
+    if (kept != count || count > pn_index_capacity(&queue)) {
+        return WRONG("priority queue: %lu entries, its counters say %lu", UL(kept), UL(count));
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        pn_entry_cell *entry = pn_entry_at(domain, pn_index_entry(&queue, i));
+        if (atomic_load(&entry->queue) != offset ||
+            !(atomic_load(&entry->object.flags) & PN_OBJECT_KEPT)) {
+            return WRONG("priority queue: place %lu of the index has no entry of it", UL(i));
+        }
+    }
+    return NULL;
+}
+
 static const char *
 audit_object(pn_domain *domain, uint64_t offset)
 {
@@ -236,11 +296,15 @@ audit_object(pn_domain *domain, uint64_t offset)
     const char *wrong = audit_sums(domain, offset);
     if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_BUFFER) {
         wrong = audit_buffer(domain, offset);
+    } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_SEMAPHORE) {
+        wrong = audit_semaphore(domain, offset);
     } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_RING) {
         wrong = audit_ring(domain, offset);
         wrong = wrong != NULL ? wrong : audit_leases(domain, offset);
     } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_DICT) {
         wrong = audit_dict(domain, offset);
+    } else if (wrong == NULL && atomic_load(&object->type) == PN_OBJECT_PRIORITY) {
+        wrong = audit_priority(domain, offset);
     }
     return wrong;
 }

@@ -267,6 +267,34 @@ op_drop_dict(world *world)
     pn_object_drop(world->domain, own.offset);
 }
 
+static pn_dict other;
+
+/* Two that name each other, and an object that one of them names. */
+static void
+ready_with_circle(world *world)
+{
+    own = pair_dict(world->domain);
+    other = pair_dict(world->domain);
+    body = new_object(world);
+    must(pair_set_object(&own, 1, 1, other.offset));
+    must(pair_set_object(&other, 1, 1, own.offset));
+    must(pair_set_object(&other, 2, 2, body));
+    pn_object_drop(world->domain, body);
+    pn_object_drop(world->domain, other.offset);
+    pn_object_drop(world->domain, own.offset);
+}
+
+/* New ones come to stand where a part of the circle stood. */
+static void
+make_another(world *world)
+{
+    must(pn_domain_enter(world->domain));
+    pn_domain_leave(world->domain);
+    world->object_two = new_object(world);
+    must(pair_set_object(&dict, 6, value_of(6), world->object_two));
+    world->died_at = pn_now();
+}
+
 static void
 op_sweep(world *world)
 {
@@ -530,6 +558,14 @@ const scenario dict_scenarios[] = {
      .ready = ready_with_dict,
      .operation = op_drop_dict,
      .sampled = true,
+     TWO_USERS},
+    {.name = "dict: sweep of a circle",
+     .build = build,
+     .ready = ready_with_circle,
+     .operation = op_sweep,
+     FROM(pn_dict_walk),
+     .sampled = true,
+     .at_death = make_another,
      TWO_USERS},
     {.name = "dict: sweep of what a death left",
      .build = build_dead,

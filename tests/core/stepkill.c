@@ -145,14 +145,13 @@ run_jobs(job *jobs, int count, int side_by_side, tally *sum)
     return good;
 }
 
+#define LISTED(name) name##_scenarios,
+
 int
 main(int argc, char **argv)
 {
-    static const scenario *const lists[] = {
-        ring_scenarios,  segment_scenarios,   shut_scenarios,    object_scenarios, buffer_scenarios,
-        lock_scenarios,  heap_scenarios,      sweep_scenarios,   lease_scenarios,  dict_scenarios,
-        event_scenarios, condition_scenarios, barrier_scenarios, broken_scenarios, name_scenarios};
-    static job jobs[256];
+    static const scenario *const lists[] = {SCENARIO_LISTS(LISTED)};
+    static job jobs[512];
     (void)argc;
     char **wanted = argv + 1;
     pn_platform_init();
@@ -161,7 +160,7 @@ main(int argc, char **argv)
             "stepkill: this kernel lacks robust lists or futex_waitv: late wakes are expected\n");
     }
     tally *tallies =
-        mmap(NULL, sizeof(tally) * 256, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, sizeof(tally) * 512, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int count = 0;
     for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
         for (const scenario *s = lists[list]; s->name != NULL; s++) {

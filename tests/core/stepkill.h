@@ -4,10 +4,29 @@
 
 #include "crew.h"
 
-extern const scenario ring_scenarios[], segment_scenarios[], shut_scenarios[], object_scenarios[],
-    buffer_scenarios[], lock_scenarios[], heap_scenarios[], sweep_scenarios[], lease_scenarios[],
-    dict_scenarios[], event_scenarios[], condition_scenarios[], barrier_scenarios[],
-    broken_scenarios[], name_scenarios[];
+#define SCENARIO_LISTS(LIST)                                                                       \
+    LIST(ring)                                                                                     \
+    LIST(segment)                                                                                  \
+    LIST(shut)                                                                                     \
+    LIST(object)                                                                                   \
+    LIST(buffer)                                                                                   \
+    LIST(lock)                                                                                     \
+    LIST(heap)                                                                                     \
+    LIST(sweep)                                                                                    \
+    LIST(lease)                                                                                    \
+    LIST(find)                                                                                     \
+    LIST(dict)                                                                                     \
+    LIST(broken)                                                                                   \
+    LIST(name)                                                                                     \
+    LIST(listen)                                                                                   \
+    LIST(semaphore)                                                                                \
+    LIST(barrier)                                                                                  \
+    LIST(condition)                                                                                \
+    LIST(event)                                                                                    \
+    LIST(priority)
+
+#define DECLARED(name) extern const scenario name##_scenarios[];
+SCENARIO_LISTS(DECLARED)
 
 #define SLEEPING(function, first_id, number) {function, BEFORE, first_id, number}
 #define COMING(function, first_id, number) {function, AFTER, first_id, number}

@@ -178,6 +178,79 @@ a_dictionary_in_itself_is_no_reason_to_keep_it(void)
     pn_domain_close(domain);
 }
 
+/* In a circle of two dictionaries and a queue, with an object that hangs on it. */
+static void
+put_in(pn_ring *ring, uint64_t object)
+{
+    static parcel parcel;
+    parcel_clear(&parcel);
+    parcel_add_object(&parcel, 1, object);
+    pn_batch batch = parcel_batch(&parcel);
+    CHECK(pn_ring_try_put(ring, &batch) == PN_OK);
+}
+
+static void
+a_circle_goes_when_nobody_can_reach_it(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t offset;
+    uint32_t generation, value;
+    pn_ring ring;
+    CHECK(pn_ring_new(domain, "", 0, 0, &offset, &generation) == PN_OK);
+    pn_ring_open(&ring, domain, offset);
+    pn_dict one = pair_dict(domain), two = pair_dict(domain), outside = pair_dict(domain);
+    uint64_t object = new_object(domain);
+    CHECK(pair_set_object(&one, 1, 1, two.offset) == PN_OK);
+    CHECK(pair_set_object(&one, 2, 2, one.offset) == PN_OK);
+    CHECK(pair_set_object(&two, 1, 1, ring.offset) == PN_OK);
+    CHECK(pair_set_object(&two, 2, 2, object) == PN_OK);
+    put_in(&ring, one.offset);
+    put_in(&ring, object);
+    CHECK(pair_set_object(&outside, 1, 1, two.offset) == PN_OK);
+    pn_object_drop(domain, object);
+    pn_object_drop(domain, one.offset);
+    pn_object_drop(domain, ring.offset);
+    pn_object_drop(domain, two.offset);
+    pn_sweep(domain);
+    CHECK(count_objects(domain) == 5); /* it can be reached from outside */
+    CHECK_SOUND(audit_domain(domain));
+    CHECK(pair_get(&outside, 1, &value) == PN_OK);
+    pn_object_retain(domain, two.offset);
+    CHECK(pair_remove(&outside, 1, NULL) == PN_OK);
+    pn_sweep(domain);
+    CHECK(count_objects(domain) == 5); /* it is held */
+    CHECK_SOUND(audit_domain(domain));
+    CHECK(pair_get(&two, 1, &value) == PN_OK && value == 1);
+    pn_object_drop(domain, two.offset);
+    pn_sweep(domain);
+    CHECK(count_objects(domain) == 1 && tables(domain) == PN_DICT_LEAST);
+    CHECK_SOUND(audit_domain(domain));
+    pn_object_drop(domain, outside.offset);
+    CHECK(count_objects(domain) == 0);
+    pn_domain_close(domain);
+}
+
+static void
+leave_a_circle(pn_domain *domain)
+{
+    pn_dict one = pair_dict(domain), two = pair_dict(domain);
+    CHECK(pair_set_object(&one, 1, 1, two.offset) == PN_OK);
+    CHECK(pair_set_object(&two, 1, 1, one.offset) == PN_OK);
+    pn_object_count_put(domain, two.offset); /* before another commit */
+    CHECK(pn_dict_enter(&two, PN_FOREVER) == PN_OK);
+}
+
+static void
+a_circle_goes_with_a_dead_process(void)
+{
+    pn_domain *domain = make_domain(0);
+    IN_DEAD_PROCESS(leave_a_circle(domain));
+    pn_sweep(domain);
+    CHECK(count_objects(domain) == 0);
+    CHECK_SOUND(audit_domain(domain));
+    pn_domain_close(domain);
+}
+
 static void
 swap_tells_another_value_from_the_same(void)
 {
@@ -349,6 +422,8 @@ main(void)
     RUN(clear_is_whole_and_needs_no_memory);
     RUN(values_keep_objects);
     RUN(a_dictionary_in_itself_is_no_reason_to_keep_it);
+    RUN(a_circle_goes_when_nobody_can_reach_it);
+    RUN(a_circle_goes_with_a_dead_process);
     RUN(swap_tells_another_value_from_the_same);
     RUN(reading_goes_on_where_rows_have_moved);
     RUN(the_sums_of_a_dead_owner_are_made_again);

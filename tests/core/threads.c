@@ -12,6 +12,7 @@
 #include "event.h"
 #include "heap.h"
 #include "items.h"
+#include "semaphore.h"
 #include "slots.h"
 #include "sweep.h"
 
@@ -376,6 +377,66 @@ conditions_and_barriers_order(void)
     pn_object_drop(domain, start.offset);
 }
 
+/* ---- semaphores ------------------------------------------------------------------- */
+
+static pn_semaphore one_seat, signals;
+static uint64_t in_the_seat;
+
+static pn_status
+take_waiting(pn_semaphore *semaphore, pn_word *in_vain)
+{
+    pn_status status = pn_semaphore_try(semaphore);
+    while (status == PN_EMPTY || status == PN_BUSY || status == PN_INTERRUPTED) {
+        status = pn_semaphore_wait(semaphore, PN_FOREVER, in_vain);
+    }
+    return status;
+}
+
+static void *
+sit_down(void *unused)
+{
+    (void)unused;
+    pn_word in_vain = 0;
+    pn_semaphore_counts counts;
+    for (int turn = 0; turn < TURNS; turn++) {
+        CHECK(take_waiting(&one_seat, &in_vain) == PN_OK);
+        in_the_seat++;
+        CHECK(pn_semaphore_release(&one_seat, true) == PN_OK);
+        CHECK(pn_semaphore_release(&signals, true) == PN_OK);
+        if (turn % 100 == 0) {
+            CHECK(pn_semaphore_look(&one_seat, &counts, NULL, 0) == PN_OK);
+            CHECK(counts.free <= 1 && counts.total == 1);
+        }
+    }
+    return NULL;
+}
+
+static void
+semaphores_exclude_and_signal(void)
+{
+    uint64_t one, two;
+    uint32_t generation;
+    pn_word in_vain = 0;
+    CHECK(pn_semaphore_new(domain, "seat", 1, PN_SEMAPHORE_BOUNDED, &one, &generation) == PN_OK);
+    CHECK(pn_semaphore_new(domain, "signals", 0, 0, &two, &generation) == PN_OK);
+    pn_semaphore_open(&one_seat, domain, one);
+    pn_semaphore_open(&signals, domain, two);
+    pthread_t threads[LOCKERS];
+    for (int i = 0; i < LOCKERS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, sit_down, NULL) == 0);
+    }
+    for (int i = 0; i < LOCKERS * TURNS; i++) {
+        CHECK(take_waiting(&signals, &in_vain) == PN_OK);
+    }
+    for (int i = 0; i < LOCKERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(in_the_seat == LOCKERS * TURNS);
+    CHECK_SOUND(audit_domain(domain));
+    pn_object_drop(domain, one);
+    pn_object_drop(domain, two);
+}
+
 /* ---- heap, objects, slots, sweeps ------------------------------------------------- */
 
 static void *
@@ -429,6 +490,7 @@ main(void)
     RUN(locks_exclude);
     RUN(events_order);
     RUN(conditions_and_barriers_order);
+    RUN(semaphores_exclude_and_signal);
     RUN(the_domain_is_shared);
     RUN(rings_work_side_by_side);
     pn_domain_close(domain);

@@ -17,6 +17,15 @@ differs(watch *watch, const void *memory, size_t size)
     return true;
 }
 
+/* Of a semaphore. */
+static bool
+is_ledger(pn_domain *domain, pn_block *block)
+{
+    uint64_t object = atomic_load(&block->queue);
+    return pn_block_kind_of(atomic_load(&block->state)) == PN_BLOCK_PAYLOAD && object != 0 &&
+           atomic_load(&((pn_object *)pn_at(domain, object))->type) == PN_OBJECT_SEMAPHORE;
+}
+
 bool
 watch_look(world *world, watch *watch)
 {
@@ -28,17 +37,27 @@ watch_look(world *world, watch *watch)
     uint32_t line = (uint32_t)world->victim % PN_WAITS; /* slots.c begins its search there */
     line = line < PN_WAITS - WATCHED_WAITS ? line : PN_WAITS - WATCHED_WAITS;
     changed |= differs(watch, &domain->waits[line], WATCHED_WAITS * sizeof(pn_wait));
+    if (world->object != 0) {
+        changed |= differs(watch, &domain->listeners[pn_listen_window(world->object)],
+                           PN_LISTEN_WINDOW * sizeof(pn_listener));
+    }
+    uint32_t seat = (uint32_t)world->victim % PN_LISTENERS; /* listen.c begins its search there */
+    seat = seat < PN_LISTENERS - WATCHED_SEATS ? seat : PN_LISTENERS - WATCHED_SEATS;
+    changed |= differs(watch, &domain->listeners[seat], WATCHED_SEATS * sizeof(pn_listener));
     if (domain->header->table_committed >= WATCHED_TABLE) {
         changed |= differs(watch, domain->blocks, WATCHED_TABLE);
     }
     pn_block *block;
-    uint32_t slabs = 0;
+    uint32_t slabs = 0, ledgers = 0;
     for (uint64_t at = pn_heap_next(domain, 0, &block); at != 0 && slabs < WATCHED_SLABS;
          at = pn_heap_next(domain, at, &block)) {
         uint32_t kind = pn_block_kind_of(atomic_load(&block->state));
         if (kind == PN_BLOCK_SLAB_SMALL || kind == PN_BLOCK_SLAB_LARGE) {
             changed |= differs(watch, pn_at(domain, at), WATCHED_SLAB);
             slabs++;
+        } else if (ledgers == 0 && is_ledger(domain, block)) {
+            changed |= differs(watch, pn_at(domain, at), WATCHED_LEDGER);
+            ledgers++;
         }
     }
     if (world->watched != 0) {

@@ -4,6 +4,7 @@
 
 #include "crew.h"
 #include "heap.h"
+#include "listen.h"
 #include "object.h"
 #include "slots.h"
 
@@ -11,9 +12,11 @@
 #define WATCHED_TABLE 8192u
 #define WATCHED_SLOTS 4096u
 #define WATCHED_WAITS 16u
+#define WATCHED_SEATS 4u
 #define WATCHED_SLAB 8192u
 #define WATCHED_SLABS 3u
 #define WATCHED_DICT 4096u
+#define WATCHED_LEDGER 512u
 
 /* Steps after which something had changed. */
 typedef struct {
@@ -27,8 +30,9 @@ typedef struct {
     bool was_call, is_first;
     uint64_t robust[2];
     size_t used;
-    char seen[PN_PAGE + WATCHED_SLOTS + WATCHED_WAITS * sizeof(pn_wait) + WATCHED_TABLE +
-              WATCHED_SLABS * WATCHED_SLAB + WATCHED_DICT];
+    char seen[PN_PAGE + WATCHED_SLOTS + WATCHED_WAITS * sizeof(pn_wait) +
+              (PN_LISTEN_WINDOW + WATCHED_SEATS) * sizeof(pn_listener) + WATCHED_TABLE +
+              WATCHED_SLABS * WATCHED_SLAB + WATCHED_DICT + WATCHED_LEDGER];
 } watch;
 
 /* Has the domain or the victim's robust list changed since the last look? */

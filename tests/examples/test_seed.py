@@ -138,3 +138,27 @@ def test_daemon_ends_with_the_main_process_and_before_the_others() -> None:
         "main: my last line",
         "worker: the daemon was ended, and I am still at work",
     ]
+
+
+MEDIA = {"file", "pipe", "queue", "shared memory"}
+
+
+def test_no_medium_loses_anything_under_a_lock() -> None:
+    counters, streams = said("media.py", "--additions", "3000", "--messages", "200").split("Stream:")
+    row = re.compile(r"^(\S.*?)  +[\d,]+ \S+, ([\d,]+) lost +[\d,]+ \S+, ([\d,]+) lost$", flags=re.MULTILINE)
+    for table in (counters, streams):
+        found = row.findall(table)
+        assert {medium for medium, _, _ in found} == MEDIA
+        assert {medium: lost for medium, _, lost in found} == dict.fromkeys(MEDIA, "0")
+        assert {lost for medium, lost, _ in found if medium == "queue"} == {"0"}  # it has a lock inside
+    assert [lost for medium, lost, _ in row.findall(counters) if medium == "pipe"] == ["0"]  # one byte is never torn
+
+
+def test_additions_without_a_lock_are_really_lost() -> None:
+    # Only the file: what the kernel does between its reading and its writing takes long enough on any machine.
+    for _ in range(20):
+        lost = re.search(r"^file +[\d,]+ /s, ([\d,]+) lost", said("media.py", "--messages", "1"), flags=re.MULTILINE)
+        assert lost is not None
+        if lost[1] != "0":
+            return
+    pytest.fail("two processes never met in the file")

@@ -8,14 +8,17 @@ from tests.models import (
     barriers,
     buffers,
     cells,
+    circles,
     conditions,
     dictionary,
     events,
     holders,
     leases,
     ledger,
+    listening,
     lock,
     ring,
+    semaphore,
     shutdown,
     spill,
 )
@@ -31,10 +34,13 @@ MODELS = {
     "buffers": buffers,
     "cells": cells,
     "leases": leases,
+    "listening": listening,
     "events": events,
     "conditions": conditions,
     "barriers": barriers,
     "dictionary": dictionary,
+    "semaphore": semaphore,
+    "circles": circles,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick

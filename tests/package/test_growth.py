@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,102 @@ class Mutex(_core.Mutex):
         pass
 
 
+class Pipe:
+    """Both ends of one, and what is done with them."""
+
+    def __init__(self, domain: _core.Domain) -> None:
+        self.ours, self.theirs = _core.Connection._pair(domain, "pipe", True, 1 << 20)
+        self.reader, self.writer = _core.Connection._pair(domain, "one way", False, 1 << 20)
+        self.lonely = _core.Connection._pair(domain, "lonely", True, 1 << 20)[0]
+
+    def objects(self, items: Sequence[object]) -> None:
+        for item in items:
+            self.ours.send(item)
+        assert [self.theirs.recv() for _ in items] == items
+
+    def messages(self, items: Sequence[object]) -> None:
+        buffer = bytearray(200_000)
+        for item in (b"", b"x" * 100, b"x" * 100_000):
+            self.ours.send_bytes(item)
+            assert self.theirs.recv_bytes() == item
+            self.ours.send_bytes(bytearray(item))
+            assert self.theirs.recv_bytes_into(buffer) == len(item)
+        for sent in items:
+            self.ours.send(sent)
+            assert pickle.loads(self.theirs.recv_bytes()) == sent
+            self.ours.send_bytes(pickle.dumps(sent))
+            assert self.theirs.recv() == sent
+
+    def too_short(self) -> None:
+        self.ours.send_bytes(b"x" * 100_000)
+        self.theirs.recv_bytes_into(bytearray(1))
+
+    def explosive(self) -> None:
+        self.ours.send([np.zeros(1 << 16), Explosive()])
+        self.theirs.recv()
+
+    def too_long(self) -> None:
+        domain = self.ours._domain
+        for one, other in (
+            _core.Connection._pair(domain, "two", True, 0),
+            _core.Connection._pair(domain, "one", False, 0)[::-1],
+        ):
+            one.send_bytes(b"12")
+            with contextlib.suppress(OSError):
+                other.recv_bytes(1)
+
+    def handed(self) -> None:
+        self.ours._hand_at_fork(True)
+        self.ours._hand_at_fork(False)
+
+    def one_more(self) -> None:
+        connections = _core.Connection._pair(self.ours._domain, "more", True, 0)
+        connections[0].send(b"x" * 100_000)
+        connections[0].close()
+        connections[1].recv()
+        connections[1].recv()
+
+
+def pipe_calls() -> dict[str, Callable[[Bench], object]]:
+    return {
+        "Connection._pair": lambda bench: bench.pipe.one_more(),
+        "Connection._pair wrong": lambda bench: _core.Connection._pair(bench.domain, "p", True, "many"),  # type: ignore[arg-type]
+        "Connection._open": lambda bench: _core.Connection._attach(bench.domain, *bench.pipe.ours._handle),
+        "Connection._open again": lambda bench: bench.pipe.ours._open(),
+        "Connection.closed": lambda bench: bench.pipe.ours.closed,
+        "Connection.readable": lambda bench: bench.pipe.ours.readable,
+        "Connection.writable": lambda bench: bench.pipe.ours.writable,
+        "Connection._label": lambda bench: bench.pipe.ours._label,
+        "Connection._parts": lambda bench: bench.pipe.ours._parts,
+        "Connection._rings": lambda bench: bench.pipe.reader._rings,
+        "Connection.send": lambda bench: bench.pipe.objects(bench.items),
+        "Connection.send unpicklable": lambda bench: bench.pipe.ours.send(Unpicklable()),
+        "Connection.send too large": lambda bench: bench.pipe.ours.send(bytes(80 << 20)),
+        "Connection.send to nobody": lambda bench: bench.pipe.lonely.send(b"x" * 100_000),
+        "Connection.send read-only": lambda bench: bench.pipe.reader.send(1),
+        "Connection.recv": lambda bench: bench.pipe.objects(bench.items),
+        "Connection.recv explosive": lambda bench: bench.pipe.explosive(),
+        "Connection.recv from nobody": lambda bench: bench.pipe.lonely.recv(),
+        "Connection.recv write-only": lambda bench: bench.pipe.writer.recv(),
+        "Connection.send_bytes": lambda bench: bench.pipe.messages(bench.items),
+        "Connection.send_bytes wrong": lambda bench: bench.pipe.ours.send_bytes(b"x", 2),
+        "Connection.send_bytes of what is none": lambda bench: bench.pipe.ours.send_bytes("x"),  # type: ignore[arg-type]
+        "Connection.recv_bytes": lambda bench: bench.pipe.messages(bench.items),
+        "Connection.recv_bytes wrong": lambda bench: bench.pipe.ours.recv_bytes(-1),
+        "Connection.recv_bytes too long": lambda bench: bench.pipe.too_long(),
+        "Connection.recv_bytes_into": lambda bench: bench.pipe.messages(bench.items),
+        "Connection.recv_bytes_into too short": lambda bench: bench.pipe.too_short(),
+        "Connection.recv_bytes_into wrong": lambda bench: bench.pipe.ours.recv_bytes_into(bytearray(1), 2),
+        "Connection.poll": lambda bench: bench.pipe.ours.poll(0.0001),
+        "Connection.poll wrong": lambda bench: bench.pipe.ours.poll("soon"),  # type: ignore[arg-type]
+        "Connection.close": lambda bench: bench.pipe.one_more(),
+        "Connection._hold_for": lambda bench: bench.hold(bench.pipe.ours),
+        "Connection._hold_for wrong": lambda bench: bench.pipe.ours._hold_for(1 << 20),
+        "Connection._hand_at_fork": lambda bench: bench.pipe.handed(),
+        "Connection._look": lambda bench: bench.pipe.ours._look(),
+    }
+
+
 class Condition(_core.Condition):
     """Has a place for its lock."""
 
@@ -86,6 +182,20 @@ def set_guarded(bench: Bench) -> None:
     guarded = Guarded(types.SimpleNamespace(), bench.rlock)
     guarded.value = [1]
     del guarded.value
+
+
+def sort(bench: Bench) -> None:
+    for item in bench.items:
+        bench.sorted._put(("key", item), item)
+    for item in bench.arrays:
+        bench.sorted._put((1 << 90, -0.5, b"a\0b", "ü"), item)
+    while not bench.sorted.empty():
+        bench.sorted.get(timeout=1)
+
+
+def sort_explosive(bench: Bench) -> None:
+    bench.sorted._put("\ud800", [bench.shared, Explosive()])
+    bench.sorted.get()
 
 
 def enter_guarded(bench: Bench) -> None:
@@ -128,8 +238,12 @@ class Bench:
         self.named = _core.Buffer(self.domain, 8, "named", shared=True)
         self.named._publish()
         self.atomic = _core.Atomic(self.domain, "atomic", 1)
+        self.sorted = _core.Priority(self.domain, "sorted", 0)
+        self.full_one = _core.Priority(self.domain, "full", 1)
+        self.full_one._put(1, "item")
         self.guarded = Guarded([1], self.rlock)
         self.large: Any = np.zeros(1 << 16, "u1")
+        self.pipe = Pipe(self.domain)
         self.ended = self.child()
         self.items = [
             None,
@@ -476,6 +590,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Shared._hold_for": lambda bench: bench.hold(bench.ring),
     "Shared._hold_for wrong": lambda bench: bench.ring._hold_for(1 << 20),
     "Shared._label": lambda bench: bench.ring._label,
+    "Shared._parts": lambda bench: bench.ring._parts,
     "Shared._handle": lambda bench: bench.ring._handle,
     "Shared._domain": lambda bench: bench.ring._domain,
     "Ring.__init__": lambda bench: _core.Ring(bench.domain, "another", 10, 1 << 20),
@@ -545,6 +660,26 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Atomic.compare_exchange": lambda bench: bench.atomic.compare_exchange(1, 1 << 50),
     "Atomic.compare_exchange wrong": lambda bench: bench.atomic.compare_exchange(1, 1 << 90),
     "Atomic.value": lambda bench: bench.atomic.value,
+    "Priority.__init__": lambda bench: _core.Priority(bench.domain, "another", 10),
+    "Priority.__init__ wrong": lambda bench: _core.Priority(bench.domain, "another", "many"),  # type: ignore[arg-type]
+    "Priority._put": sort,
+    "Priority._put no key": lambda bench: bench.sorted._put(({}, 1), 1),
+    "Priority._put NaN": lambda bench: bench.sorted._put((1, float("nan")), 1),
+    "Priority._put huge": lambda bench: bench.sorted._put((1, 1 << 40_000), 1),
+    "Priority._put unpicklable": lambda bench: bench.sorted._put(1, Unpicklable()),
+    "Priority._put full": lambda bench: bench.full_one._put(0, [bench.large, bench.shared], True, 0),
+    "Priority._put wrong": lambda bench: bench.sorted._put(1),  # type: ignore[call-arg]
+    "Priority.get": sort,
+    "Priority.get explosive": sort_explosive,
+    "Priority.get empty": lambda bench: bench.sorted.get(False),
+    "Priority.get wrong": lambda bench: bench.sorted.get(True, "soon"),  # type: ignore[arg-type]
+    "Priority.qsize": lambda bench: bench.full_one.qsize(),
+    "Priority.empty": lambda bench: bench.full_one.empty(),
+    "Priority.full": lambda bench: bench.full_one.full(),
+    "Priority._close": lambda bench: _core.Priority(bench.domain)._close(),
+    "Priority._shut": lambda bench: _core.Priority(bench.domain)._shut(True),
+    "Priority._open": lambda bench: bench.sorted._open(),
+    "Priority._look": lambda bench: bench.full_one._look(),
     "Guarded.__init__": lambda bench: Guarded([1, 2], bench.mutex),
     "Guarded.__init__ wrong": lambda _: Guarded([1], 2),
     "Guarded.__init__ twice": lambda bench: bench.guarded.__init__([1], bench.rlock),  # type: ignore[misc]
@@ -689,6 +824,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Barrier.reset": use_barrier,
     "Barrier._look": use_barrier,
     **semaphore_calls(),
+    **pipe_calls(),
 }
 
 # What cannot be called here a thousand times, and where it is exercised instead.

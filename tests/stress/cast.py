@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import random
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import procession
-from tests.stress import broken, carriers, leasers, mix, workers
+from tests.stress import broken, carriers, filers, leasers, mix, workers
 from tests.stress.ledger import FAILED, ITEMS, LEFT, Ledger
-from tests.stress.seats import LockUnderTest, QueueUnderTest, Seat
+from tests.stress.seats import LockUnderTest, QueueUnderTest, Seat, SemaphoreUnderTest
 
 __all__ = ["Cast"]
 
@@ -40,11 +41,18 @@ class Cast:
         kinds: list[Callable[[], Any]] = [procession.Mutex, procession.Lock, procession.RLock]
         if rng.random() < 0.5:
             kinds[0] = lambda: procession.Mutex(on_owner_death=workers.repaired)
+        self.folder = tempfile.TemporaryDirectory(prefix="torture-")
+        kinds.append(lambda: procession.FileLock(f"{self.folder.name}/lock"))
         self.locks = [LockUnderTest(kind(), i, ledger.lock_cell(i)) for i, kind in enumerate(kinds)]
+        self.semaphores = [self._semaphore(len(kinds))]
         self.circle: Any = None
         if options.queue == "procession" and carriers.can_carry() and rng.random() < 0.5:
             self.circle = rng.choice((procession.Queue, procession.JoinableQueue))()
         self.carriers: list[int] = []
+        self.files: Any = None
+        if options.queue == "procession" and rng.random() < 0.6:
+            self.files = filers.make_files()
+        self.filers: list[int] = []
         self.seats = list(self._seats())
 
     def seed(self) -> int:
@@ -81,6 +89,11 @@ class Cast:
         under.leavers = under.leased and rng.random() < 0.6
         return under
 
+    def _semaphore(self, cell: int) -> SemaphoreUnderTest:
+        permits = self.rng.randrange(1, 4)
+        kind = self.rng.choice((procession.Semaphore, procession.BoundedSemaphore))
+        return SemaphoreUnderTest(kind(permits), permits, procession.Lock(), cell, self.ledger.lock_cell(cell))
+
     # -- what those at the seats are given; each of them is noted by its line
 
     def producer(self, under: QueueUnderTest) -> Callable[[int], tuple[Any, ...]]:
@@ -115,11 +128,25 @@ class Cast:
 
         return arguments
 
+    def sitter(self, under: SemaphoreUnderTest) -> Callable[[int], tuple[Any, ...]]:
+        def arguments(line: int) -> tuple[Any, ...]:
+            under.sitters.append(line)
+            return self.ledger, line, under.semaphore, under.permits, under.guard, under.cell_number, self.seed()
+
+        return arguments
+
     def carrier(self) -> Callable[[int], tuple[Any, ...]]:
         def arguments(line: int) -> tuple[Any, ...]:
             self.carriers.append(line)
             identity = line * ITEMS + ITEMS - 1  # no carrier makes so many
             return self.ledger, line, self.circle, (identity, carriers.make_shared(self.rng, identity)), self.seed()
+
+        return arguments
+
+    def filer(self) -> Callable[[int], tuple[Any, ...]]:
+        def arguments(line: int) -> tuple[Any, ...]:
+            self.filers.append(line)
+            return self.ledger, line, self.files, self.seed()
 
         return arguments
 
@@ -129,6 +156,7 @@ class Cast:
             jobs: list[Any] = [
                 (workers.produce, self.producer(under)(next(self.numbers))),
                 (workers.hold, self.holder(self.rng.choice(self.locks))(next(self.numbers))),
+                (workers.sit, self.sitter(self.rng.choice(self.semaphores))(next(self.numbers))),
             ]
             if not self.spared:
                 jobs.append((self.consume(under), self.consumer(under, steady=True)(next(self.numbers))))
@@ -147,9 +175,15 @@ class Cast:
         for lock in self.locks:
             for _ in range(self.rng.randrange(1, 3)):
                 yield Seat("holder", workers.hold, self.holder(lock))
+        for semaphore in self.semaphores:
+            for _ in range(self.rng.randrange(1, 4)):
+                yield Seat("sitter", workers.sit, self.sitter(semaphore))
         if self.circle is not None:
             for _ in range(self.rng.randrange(1, 3)):
                 yield Seat("carrier", carriers.carry, self.carrier())
+        if self.files is not None:
+            for _ in range(self.rng.randrange(1, 4)):
+                yield Seat("filer", filers.file, self.filer())
         if self.options.queue == "procession" and self.rng.random() < 0.7:
             yield Seat("parent", workers.parent, self.parent())
 
@@ -159,4 +193,6 @@ class Cast:
             seat.arguments = lambda _line: ()
         self.queues.clear()
         self.locks.clear()
-        self.circle = None
+        self.folder.cleanup()
+        self.semaphores.clear()
+        self.circle = self.files = None

@@ -80,7 +80,10 @@ class Line:
 
 
 class LockCell:
-    """What a lock protects: two numbers that are equal whenever nobody is inside, and who is inside."""
+    """What a lock protects: two numbers that are equal whenever nobody is inside, and who is inside.
+
+    Of a semaphore: a place for each of its permits, with the pid of who sits there.
+    """
 
     left: int = _word(0)
     right: int = _word(1)
@@ -90,6 +93,12 @@ class LockCell:
     def __init__(self, words: memoryview, base: int) -> None:
         self.words = words
         self.base = base
+
+    def place(self, number: int) -> int:
+        return int(self.words[self.base + 4 + number])
+
+    def sit(self, number: int, pid: int) -> None:
+        self.words[self.base + 4 + number] = pid
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,12 @@ class Ledger:
         """Count the items without a mark among the first of a producer."""
         start = self._items_at + line * ITEMS
         return bytes(self._bytes[start : start + committed]).count(0)
+
+    def delivered_twice(self, line: int) -> int:
+        """Count the items of one line that were delivered more than once."""
+        start = self._items_at + line * ITEMS
+        marks = bytes(self._bytes[start : start + ITEMS])
+        return ITEMS - marks.count(0) - marks.count(1)
 
     def deliver(self, identity: int) -> None:
         """Mark an item: its get has returned, or with leases: it is about to be acked. A mark of 2: twice."""

@@ -17,6 +17,7 @@ from tests.leaks import templates
 from tests.stress.arrays import Broken
 from tests.stress.cast import Cast
 from tests.stress.count import count_leased, count_plain
+from tests.stress.filers import judge_files
 from tests.stress.killer import Killer
 from tests.stress.ledger import FAILED, Ledger, Line
 from tests.stress.looks import GUARDIAN, CpuTimes, cpu_times, look_at, state_of
@@ -77,6 +78,10 @@ class Round:
             entered = lambda lock=lock: lock.cell.entries  # noqa: E731
             enterers = lambda lock=lock: [] if ledger.finishing else self.at_work(lock.holders)  # noqa: E731
             yield Watched(f"entries of {lock.lock!r}", entered, enterers)
+        for semaphore in self.cast.semaphores:
+            sat = lambda semaphore=semaphore: semaphore.cell.entries  # noqa: E731
+            sitters = lambda semaphore=semaphore: [] if ledger.finishing else self.at_work(semaphore.sitters)  # noqa: E731
+            yield Watched(f"takes of {semaphore.semaphore!r}", sat, sitters)
         if (circle := self.cast.circle) is not None:
             carriers = self.cast.carriers
             passed = lambda: sum(ledger.line(n).received for n in carriers)  # noqa: E731
@@ -84,6 +89,11 @@ class Round:
                 self.at_work(carriers) if circle.qsize() and not ledger.finishing else []
             )
             yield Watched(f"arrays in {circle!r}", passed, passers)
+        if (files := self.cast.files) is not None:
+            filers = self.cast.filers
+            called = lambda: sum(ledger.line(n).beats for n in filers)  # noqa: E731
+            callers = lambda: [] if ledger.finishing else self.at_work(filers)  # noqa: E731
+            yield Watched(f"calls of {files!r}", called, callers)
 
     # -- seats
 
@@ -221,7 +231,7 @@ class Round:
             for under in self.queues:
                 under.queue.shutdown()
         self.ledger.finishing = True
-        self.wait_for({"producer", "holder", "carrier"}, refill=not abrupt)
+        self.wait_for({"producer", "holder", "sitter", "carrier", "filer"}, refill=not abrupt)
         for under in self.queues:
             under.queue.shutdown()
         self.wait_for({"parent"})
@@ -236,12 +246,26 @@ class Round:
             under.consumers.append(line)
             count = count_leased if under.leased else count_plain
             count(self.ledger, self.tally, under, line, self.cast.seed(), spared=self.spared, sure=self.sure)
+        if self.cast.files is not None:
+            judge_files(self.ledger, self.cast.files, self.cast.filers)
         self.tally.entries += sum(lock.cell.entries for lock in self.locks)
+        self.count_permits()
         self.ledger.drained = True
         if not self.tally.faults:  # else they may wait for ever
             self.wait_for({"joiner"}, seconds=JOINED)
             self.wait_for(set())
         self.sum_up()
+
+    def count_permits(self) -> None:
+        """Nobody has one any more: all must be back, and none more."""
+        domains.current().sweep()
+        for under in self.cast.semaphores:
+            self.tally.permits += under.cell.entries
+            now = under.semaphore.statistics()
+            self.tally.lost += max(0, under.permits - now.value)
+            self.tally.doubled += max(0, now.value - under.permits)
+            if (now.value, now.permits) != (under.permits, under.permits):
+                self.tally.fault(f"{under.semaphore!r}: all of {under.permits} permits should be free: {now}")
 
     def wait_for(self, roles: set[str], seconds: float = END, *, refill: bool = False) -> None:
         """Wait until those have ended; without roles: until all have who were killed or told to end.
@@ -288,6 +312,7 @@ class Round:
         self.tally.arrays += sum(line.bulky for line in lines)
         self.tally.array_bytes += sum(line.bulk for line in lines)
         self.tally.hops += sum(self.ledger.line(number).received for number in self.cast.carriers)
+        self.tally.filed += sum(self.ledger.line(number).beats for number in self.cast.filers)
         joiners = [number for seat in self.seats if seat.role == "joiner" for number in seat.lines]
         self.tally.joins += sum(self.ledger.line(number).received for number in joiners)
 
@@ -312,7 +337,9 @@ class Round:
         """Everything that helps to see why nobody moves."""
         lines = [f"  {under.queue!r} {getattr(under.queue, 'statistics', str)()}" for under in self.queues]
         lines += [f"  {self.cast.circle!r}"] * (self.cast.circle is not None)
+        lines += [f"  {self.cast.files!r}"] * (self.cast.files is not None)
         lines += [f"  {lock.lock!r} {lock.lock.statistics()} inside {lock.cell.inside}" for lock in self.locks]
+        lines += [f"  {under.semaphore!r} {under.semaphore.statistics()}" for under in self.cast.semaphores]
         for seat in self.seats:
             if seat.process is not None:
                 line = self.line_of(seat)

@@ -10,7 +10,7 @@ from tests.stress.ledger import LockCell
 from tests.stress.looks import CpuTimes, cpu_times
 from tests.stress.tally import Tally
 
-__all__ = ["LockUnderTest", "QueueUnderTest", "Seat", "Stuck", "Watched"]
+__all__ = ["LockUnderTest", "QueueUnderTest", "Seat", "SemaphoreUnderTest", "Stuck", "Watched"]
 
 STUCK = 3.0  # seconds in which it did not only wait for a CPU
 
@@ -82,6 +82,16 @@ class QueueUnderTest:
     leavers: bool = False  # do consumers end by themselves, with items in hand?
     producers: list[int] = field(default_factory=list)  # lines of all that ever put
     consumers: list[int] = field(default_factory=list)
+
+
+@dataclass
+class SemaphoreUnderTest:
+    semaphore: Any
+    permits: int
+    guard: Any  # a Lock: who looks for a place does so alone
+    cell_number: int
+    cell: LockCell
+    sitters: list[int] = field(default_factory=list)
 
 
 @dataclass

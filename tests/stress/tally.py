@@ -20,6 +20,8 @@ class Tally:
     rounds: int = 0
     items: int = 0
     entries: int = 0  # of locks
+    filed: int = 0  # calls of shared dicts
+    permits: int = 0  # of semaphores, taken
     in_hand: int = 0
     hands: int = 0  # the most that it can have been
     # Of queues with leases:
@@ -78,6 +80,8 @@ def table(tally: Tally, seconds: float) -> str:
         ("rounds", tally.rounds),
         ("items passed", tally.items),
         ("locks entered", tally.entries),
+        ("calls of dicts", tally.filed),
+        ("permits taken", tally.permits),
         ("large items", f"{tally.arrays} of {tally.array_bytes >> 20} MiB, shared arrays passed on {tally.hops}"),
         ("deliveries with leases", tally.deliveries),
         ("redelivered, counted", f"{tally.redelivered}, in hand before {tally.twice}, unnoted {tally.unnoted}"),

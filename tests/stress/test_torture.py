@@ -35,6 +35,7 @@ def test_nothing_is_lost_doubled_stuck_or_left(options: tuple[str, ...]) -> None
     assert counted(result.stdout, "kills") >= 40
     assert counted(result.stdout, "items passed") > 0
     assert counted(result.stdout, "locks entered") > 0
+    assert counted(result.stdout, "permits taken") > 0
 
 
 @pytest.mark.slow

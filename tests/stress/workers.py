@@ -18,7 +18,7 @@ from tests.stress.ledger import ASLEEP, AWAKE, ITEMS, OUTSIDE, Ledger, Line, Loc
 from tests.stress.looks import look_at
 from tests.stress.pace import LOOK, NICENESS, nap
 
-__all__ = ["consume", "hold", "parent", "produce", "repaired"]
+__all__ = ["consume", "hold", "parent", "produce", "repaired", "sit"]
 
 DYING = 5.0  # seconds that a killed process may take to be gone for /proc
 EXITING = 4  # flag of a process, from before its locks come back (linux/sched.h, PF_EXITING)
@@ -187,6 +187,51 @@ def hold(ledger: Ledger, number: int, lock: Any, cell_number: int, seed: int) ->
                     hold_once(rng, line, cell, lock)
             else:
                 hold_once(rng, line, cell, lock)
+        nap(rng, 0.1)
+
+
+# ---- semaphores ----------------------------------------------------------------------------
+
+
+def sit_down(cell: LockCell, semaphore: Any, permits: int) -> int:
+    """Take a place that is free, or whose owner is dead: there must be one for each who has a permit."""
+    taken = [cell.place(number) for number in range(permits)]
+    for number, pid in enumerate(taken):
+        if not pid or is_dead(pid):
+            cell.sit(number, os.getpid())
+            return number
+    raise Broken(f"{semaphore!r} let {os.getpid()} in while {taken} are inside ({', '.join(map(look_at, taken))})")
+
+
+def sit(ledger: Ledger, number: int, semaphore: Any, permits: int, guard: Any, cell_number: int, seed: int) -> None:
+    """Take a permit and a place, again and again until it is told to finish."""
+    rng = random.Random(seed)
+    line = ledger.line(number)
+    cell = ledger.lock_cell(cell_number)
+    os.nice(NICENESS)
+    line.began = 1
+    while not ledger.finishing:
+        line.beats += 1
+        how = rng.random()
+        if how < 0.15:
+            taken = semaphore.acquire(timeout=rng.random() * 0.005)
+        elif how < 0.2:
+            taken = semaphore.acquire(block=False)
+        else:
+            taken = semaphore.acquire()
+        if not taken:
+            continue
+        line.phase = AWAKE
+        with guard:
+            place = sit_down(cell, semaphore, permits)
+            cell.entries += 1
+        if rng.random() < 0.1:
+            time.sleep(rng.random() * 0.004)
+        if cell.place(place) != os.getpid():
+            raise Broken(f"somebody else sits on the place of {os.getpid()}, who has a permit of {semaphore!r}")
+        cell.sit(place, 0)
+        line.phase = OUTSIDE
+        semaphore.release()
         nap(rng, 0.1)
 
 

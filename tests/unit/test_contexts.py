@@ -217,3 +217,18 @@ assert process.exitcode == 0
 print(resource_tracker._resource_tracker._fd)
 """
     assert output_of(program) == "None"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_queue_that_is_listened_to_travels(method: str) -> None:
+    context = procession.get_context(method)
+    queue = context.SimpleQueue()
+    queue.fileno()
+    queue._writer.fileno()
+    queue._reader.close()  # here, and not in the child
+    process = context.Process(target=say, args=(queue,))
+    process.start()
+    assert queue.get()[0] == method
+    process.join()
+    process.close()
+    queue.close()

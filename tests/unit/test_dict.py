@@ -404,6 +404,19 @@ def test_dict_in_itself_goes_with_its_last_holder() -> None:
     assert in_use() == before
 
 
+def test_circle_of_dicts_and_queues_goes_with_its_last_holder() -> None:
+    before = in_use()
+    one, two, queue = SharedDict[str, Any](), SharedDict[str, Any](), procession.Queue[Any]()
+    one["two"], two["queue"] = two, queue
+    queue.put([one, b"x" * 50_000])
+    del two, queue
+    assert in_use() > before
+    assert one["two"]["queue"].get()[0] == one
+    one["two"]["queue"].put([one, b"x" * 50_000])
+    del one
+    assert in_use() == before
+
+
 def test_dict_in_a_queue_in_a_dict() -> None:
     before = in_use()
     outer, queue = SharedDict[str, Any](), procession.Queue[Any]()

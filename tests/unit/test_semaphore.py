@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import pickle
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 import procession
+import procession.aio
 from procession import NotShared
 from tests.helpers import METHODS, becomes, child, in_thread, kill, memory, send, thread, unmade, until
 
@@ -554,3 +556,49 @@ def test_memory_comes_back(kind: Kind) -> None:
         gc.collect()
         after = memory()
     assert after == before
+
+
+# ---- waiting for it among others
+
+
+@core
+def test_it_is_waited_for_among_others(kind: Kind) -> None:
+    semaphore, queue = kind(1), procession.Queue[int]()
+    assert procession.wait([queue, semaphore]) == [semaphore]
+    semaphore.acquire()
+    assert procession.wait([queue, semaphore], 0) == []
+    with thread(procession.wait, [queue, semaphore]) as ready:
+        until(lambda: semaphore.statistics().waiters == 1)
+        semaphore.release()
+        assert ready.result() == [semaphore]
+
+
+@core
+def test_death_of_a_holder_is_waited_for_among_others(kind: Kind) -> None:
+    semaphore, queue = kind(1), procession.Queue[int]()
+    with held_elsewhere(semaphore) as holder, thread(procession.wait, [queue, semaphore]) as ready:
+        until(lambda: semaphore.statistics().waiters == 1)
+        kill(holder)
+        assert ready.result() == [semaphore]
+
+
+def test_tasks_wait_for_it(kind: Kind) -> None:
+    semaphore = kind(1)
+
+    async def take_turns() -> int:
+        wrapped = procession.aio.wrap(semaphore)
+        inside = most = 0
+
+        async def turn() -> None:
+            nonlocal inside, most
+            async with wrapped:
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0)
+                inside -= 1
+
+        await asyncio.gather(*(turn() for _ in range(5)))
+        return most
+
+    assert asyncio.run(take_turns()) == 1
+    assert semaphore.get_value() == 1

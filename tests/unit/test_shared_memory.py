@@ -317,14 +317,14 @@ def test_items_come_back_as_they_were(shared: Any) -> None:
 def test_format_is_that_of_multiprocessing() -> None:
     from multiprocessing import shared_memory
 
-    example: Any = ["howdy", b"HoWdY8by", -273.154, 100, None, True]
+    example: Any = ["howdy", b"HoWdY8by", -273.154, 100, None, True, "encodés"]  # 7 characters, 8 bytes
     items = ShareableList(example)
     theirs = shared_memory.ShareableList(example)
     try:
         assert items.format == theirs.format
         items[4] = theirs[4] = "some"
         assert items.format == theirs.format
-        assert struct.calcsize(items.format) == 56
+        assert struct.calcsize(items.format) == 64
     finally:
         items.shm.unlink()
         theirs.shm.close()
@@ -401,3 +401,49 @@ def test_others_see_the_old_item_or_the_new_one_also_after_a_kill() -> None:
             kill(process)
         assert shared[0] in whole
     shared.shm.unlink()
+
+
+def test_it_travels_where_nothing_else_was_imported() -> None:
+    program = """
+from procession.shared_memory import SharedMemory
+from procession import Process
+block = SharedMemory(create=True, size=10)
+process = Process(target=repr, args=(block,), start_method="spawn")
+process.start()
+process.join()
+print(process.exitcode)
+block.unlink()
+"""
+    assert output_of(program) == "0"
+
+
+FOREIGN = """
+import sys
+from procession.shared_memory import SharedMemory
+block = SharedMemory({name!r})
+block.buf[0] += 1
+block.close()
+"""
+
+
+def test_a_program_that_is_run_by_this_one_finds_it_by_its_name() -> None:
+    block = SharedMemory(create=True, size=10)
+    output_of(FOREIGN.replace("{name!r}", repr(block.name)))
+    between = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {FOREIGN.replace('{name!r}', repr(block.name))!r}], check=True)"
+    output_of(between)  # that has nothing of ours
+    assert block.buf[0] == 2
+    assert SharedMemory(block.name).size == 10  # it is there still
+    block.unlink()
+
+
+def test_a_program_that_is_run_by_this_one_hears_of_a_name_that_nobody_has() -> None:
+    block = SharedMemory(create=True, size=10)
+    assert "no SharedMemory has that name" in error_of(FOREIGN.replace("{name!r}", "'nobody'"))
+    block.unlink()
+
+
+def test_name_with_a_zero_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="null"):
+        SharedMemory("a\0b")
+    with pytest.raises(ValueError, match="null"):
+        SharedMemory("a\0b", create=True, size=1)

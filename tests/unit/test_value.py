@@ -462,6 +462,22 @@ def test_beside_multiprocessing_values_of_the_same_type(first: str) -> None:
         assert ours.value == 5
 
 
+@pytest.mark.parametrize(
+    "make", ["Value('i', 1)", "sharedctypes.RawValue('i', 1)", "shared_memory.SharedMemory('n', True, 8)"]
+)
+def test_a_program_that_uses_nothing_else_of_procession(make: str) -> None:
+    program = f"""if 1:
+        import procession, procession.sharedctypes as sharedctypes, procession.shared_memory as shared_memory
+        from procession import Value
+        made = {make}
+        process = procession.Process(target=print, args=(made,), start_method="spawn")
+        process.start(); process.join()
+        print(made)
+    """
+    first, second = output_of(program).splitlines()
+    assert first == second
+
+
 def test_nothing_is_left_behind_by_a_program_of_values() -> None:
     program = """if 1:
         import os, procession

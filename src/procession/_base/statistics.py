@@ -7,6 +7,7 @@ from typing import NamedTuple
 __all__ = [
     "BarrierStatistics",
     "ConditionStatistics",
+    "ConnectionStatistics",
     "DictStatistics",
     "EventStatistics",
     "Holder",
@@ -81,6 +82,19 @@ class BarrierStatistics(NamedTuple):
     broken: bool
     rounds: int  # how many have ended, passed or reset, modulo 2**32
     reason: str | None  # why it is broken, and by whom
+
+
+class ConnectionStatistics(NamedTuple):
+    """One end of a pipe at one instant."""
+
+    name: str
+    incoming: int  # messages that wait to be received here
+    incoming_bytes: int  # of these, as stored
+    outgoing: int  # messages sent from here that were not received yet
+    outgoing_bytes: int
+    max_bytes: int  # in each direction
+    waiting: int  # threads asleep at either end
+    peer_ended: bool  # nobody is left at the other end
 
 
 class DictStatistics(NamedTuple):

@@ -5,6 +5,7 @@ import multiprocessing as _multiprocessing
 import sys
 from collections.abc import Callable
 from multiprocessing import context as _context
+from multiprocessing import popen_fork as _popen_fork
 from multiprocessing import process as _process
 from multiprocessing.reduction import DupFd as DupFd  # a descriptor for a child being spawned
 from multiprocessing.reduction import ForkingPickler as ForkingPickler  # knows connections, sockets, tensors
@@ -19,6 +20,7 @@ __all__ = [
     "own_reducers",
     "spawning_popen",
     "tell_exit_codes",
+    "tell_forks",
 ]
 
 # Who is being spawned just now: an object of ours may be an argument of anybody's Process,
@@ -63,6 +65,24 @@ def tell_exit_codes(told: Callable[[int], None]) -> None:
         return code
 
     _process.BaseProcess._bootstrap = telling  # type: ignore[attr-defined]
+
+
+def tell_forks(about_to: Callable[[object], Callable[[], None]]) -> None:
+    """Call `about_to` with the arguments of each child that ``multiprocessing`` is about to fork, and what it returns afterwards.
+
+    A child by fork is given nothing that says whose it is: what it shall use is known here only, before it is there.
+    """
+    launch = _popen_fork.Popen._launch  # type: ignore[attr-defined]
+
+    @functools.wraps(launch)
+    def telling(self: Any, process: Any) -> None:
+        done = about_to((process._args, process._kwargs))
+        try:
+            launch(self, process)
+        finally:
+            done()
+
+    _popen_fork.Popen._launch = telling  # type: ignore[attr-defined]
 
 
 def is_child() -> bool:

@@ -26,8 +26,8 @@ class _End:
 
     @property
     def closed(self) -> bool:
-        """Whether this process has closed it."""
-        return type(self) in self._queue._closed_ends
+        """Whether this process has closed it, or the queue."""
+        return type(self) in self._queue._closed_ends or self._queue.statistics().closed
 
     def close(self) -> None:
         """This process uses that end no more. The queue itself stays."""

@@ -38,6 +38,7 @@ class Context(BaseContext):
     Event: "type[event.Event]" = lazy("procession._sync.event")  # type: ignore[assignment]
     JoinableQueue: "type[joinable.JoinableQueue[Any]]" = lazy("procession._channels.joinable")  # type: ignore[assignment]
     Lock: "type[locks.Lock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
+    Pipe: Any = lazy("procession._channels.pipe")
     Queue: "type[queue.Queue[Any]]" = lazy("procession._channels.queue")  # type: ignore[assignment]
     RLock: "type[locks.RLock]" = lazy("procession._sync.locks")  # type: ignore[assignment]
     RawArray: Any = lazy("procession._shared.value")

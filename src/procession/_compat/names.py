@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Manager",
-    "Pipe",
     "Pool",
     "allow_connection_pickling",
     "cpu_count",
@@ -36,11 +35,6 @@ def Manager() -> "managers.SyncManager":  # noqa: N802 - its name there
     """Return a manager whose server runs: the standard library's class, with a process of ours."""
     manager: managers.SyncManager = default.Manager()
     return manager
-
-
-def Pipe(duplex: bool = True) -> Any:  # noqa: N802 - its name there
-    """Return the two ends of a pipe, both of which send and receive; not `duplex`: (what receives, what sends)."""
-    return default.Pipe(duplex)
 
 
 def Pool(  # noqa: N802 - its name there

@@ -11,8 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pkgutil import get_importer
-from types import CodeType, ModuleType
-from typing import Any
+from types import CodeType, ModuleType, TracebackType
+from typing import Any, NoReturn
 
 __all__ = ["NoProgram", "Program", "from_code", "from_file", "from_module", "run"]
 
@@ -49,15 +49,17 @@ def from_file(path: str) -> Program:
     """``python program.py``; also a folder or a zip file with a ``__main__.py``."""
     importer: Any = get_importer(os.path.abspath(path)) if os.path.exists(path) else None
     if importer is not None and (spec := importer.find_spec("__main__")) is not None:
-        return _from_spec(spec, os.path.abspath(path))
+        return _from_spec(spec, os.path.abspath(path), argument=path)
+    file_path = os.path.abspath(path)
     try:
-        with io.open_code(os.path.abspath(path)) as file:
+        with io.open_code(file_path) as file:
             source = file.read()
     except OSError as error:
         raise NoProgram(f"can't open file {path!r}: {error.strerror}") from None
-    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    loader = importlib.machinery.SourceFileLoader("__main__", file_path)
     folder = os.path.dirname(os.path.realpath(path))
-    return Program(compile(source, path, "exec"), path, folder, __file__=path, __loader__=loader, __spec__=None)
+    code = compile(source, file_path, "exec")
+    return Program(code, path, folder, __file__=file_path, __loader__=loader, __spec__=None)
 
 
 def _find(name: str) -> importlib.machinery.ModuleSpec:
@@ -70,18 +72,21 @@ def _find(name: str) -> importlib.machinery.ModuleSpec:
     return spec
 
 
-def _from_spec(spec: importlib.machinery.ModuleSpec, path: str) -> Program:
+def _from_spec(spec: importlib.machinery.ModuleSpec, path: str, argument: str | None = None) -> Program:
     loader: Any = spec.loader
     code = loader.get_code(spec.name) if hasattr(loader, "get_code") else None
     if code is None:
         raise NoProgram(f"no code object available for {spec.name!r}")
     attributes = {"__file__": spec.origin, "__cached__": spec.cached, "__loader__": loader, "__package__": spec.parent}
-    return Program(code, spec.origin or spec.name, path, __spec__=spec, **attributes)
+    return Program(code, argument or spec.origin or spec.name, path, __spec__=spec, **attributes)
 
 
 def run(make: Callable[[], Program], arguments: Sequence[str]) -> None:
     """Run it to its end. Raises NoProgram, and what the program raises, SystemExit too."""
-    program = make()
+    try:
+        program = make()
+    except SyntaxError as error:
+        _end(error, None)
     if program.path is not None and not sys.flags.safe_path:
         sys.path[0:1] = [program.path]
     sys.argv[:] = [program.argument, *arguments]
@@ -95,6 +100,9 @@ def run(make: Callable[[], Program], arguments: Sequence[str]) -> None:
     try:
         exec(program.code, vars(main))
     except Exception as error:  # noqa: BLE001 - shown as the interpreter shows it, without the lines of ours above it
-        trace = error.__traceback__.tb_next if error.__traceback__ else None
-        sys.excepthook(type(error), error.with_traceback(trace), trace)
-        raise SystemExit(1) from None
+        _end(error, error.__traceback__.tb_next if error.__traceback__ else None)
+
+
+def _end(error: Exception, trace: TracebackType | None) -> NoReturn:
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
+    raise SystemExit(1) from None

@@ -9,6 +9,7 @@ by a slot of the process table that was reserved for the child.
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from procession import _core
@@ -16,9 +17,12 @@ from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
 from procession._memory.domain import domains
 
-__all__ = ["handles_travel", "not_shared", "pickle_item", "reduce_shared"]
+__all__ = ["connections_in", "handles_travel", "not_shared", "pickle_item", "reduce_shared"]
 
 FOREIGN = 8  # slot flag: started by the standard library
+# Attributes that do not travel: what Queue[Job]() remembers of its type, for Job may be of a kind that cannot be pickled;
+# what this process listens with, and which ends of a queue it has closed.
+STAYS = {"__orig_class__", "_bell", "_room_bell", "_closed_ends"}
 
 
 class _Carriage(threading.local):
@@ -95,7 +99,8 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     cls = type(shared)
     if _carriage.objects is not None and _carriage.domain is not None:
         if _carriage.domain.uuid == domain.uuid:
-            _carriage.objects[offset] = shared
+            for part in shared._parts:
+                _carriage.objects[part] = shared
             where: tuple[Any, ...] = (None, None, 0)
         else:
             where = ((os.getpid(), domain.fd), None, 0)
@@ -108,11 +113,24 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     return _rebuild, (cls, domain.uuid, offset, generation, *where), _state_of(shared)
 
 
+def connections_in(arguments: object, depth: int = 3) -> Iterator[_core.Connection]:
+    """The open connections among a process's arguments, or in a tuple, list or dict among them.
+
+    A process that is forked gets them without their being pickled, and for its use; what it inherits otherwise it uses when
+    it uses it.
+    """
+    if isinstance(arguments, _core.Connection):
+        if not arguments.closed:
+            yield arguments
+    elif depth > 0 and isinstance(arguments, tuple | list | dict):
+        for argument in arguments.values() if isinstance(arguments, dict) else arguments:
+            yield from connections_in(argument, depth - 1)
+
+
 def _state_of(shared: _core.Shared) -> object:
     state = shared.__getstate__()
     if isinstance(state, dict):
-        # What Queue[Job]() remembers of its type: Job may be of a kind that cannot be pickled.
-        state = {name: value for name, value in state.items() if name != "__orig_class__"}
+        state = {name: value for name, value in state.items() if name not in STAYS}
     return state or None
 
 
@@ -143,3 +161,7 @@ def _open(passage: Any, cls: type[_core.Shared]) -> int:
                 f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
             ) from error
     return int(passage.detach())  # passed once for all handles, and only the first one opens it
+
+
+# It has no Python class of its own that could say so: arrays, values and named blocks hold one.
+stdlib.own_reducers()[_core.Buffer] = reduce_shared

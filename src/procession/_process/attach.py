@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from procession import _core
 from procession._base.errors import Ambiguous, LayoutMismatch, NotFound, StaleHandle
 from procession._channels.joinable import JoinableQueue
+from procession._channels.priority import PriorityQueue
 from procession._channels.queue import Queue
 from procession._memory.domain import domains
 from procession._process.programs import find_program, this_namespace
@@ -28,7 +29,7 @@ from procession._sync.barrier import Barrier
 from procession._sync.condition import Condition
 from procession._sync.event import Event
 from procession._sync.locks import Lock, Mutex, RLock
-from procession._sync.semaphore import Semaphore
+from procession._sync.semaphore import BOUNDED, BoundedSemaphore, Semaphore
 
 __all__ = ["Attached", "Entry", "attach"]
 
@@ -45,6 +46,7 @@ CLASSES: dict[type[_core.Shared], type[Any]] = {
     _core.LeasedRing: JoinableQueue,
     _core.Lock: Lock,
     _core.Mutex: Mutex,
+    _core.Priority: PriorityQueue,
     _core.RLock: RLock,
     _core.Ring: Queue,
     _core.Semaphore: Semaphore,
@@ -105,6 +107,8 @@ class Attached(Mapping[str, Any]):
         found = CLASSES[kind]._attach(domain, offset, generation)
         if isinstance(found, Condition):
             found._lock = _lock_of(found)
+        elif isinstance(found, Semaphore) and _is_bounded(found):
+            return BoundedSemaphore._attach(domain, offset, generation)
         return found
 
     def __getitem__(self, name: str) -> Any:
@@ -148,16 +152,22 @@ def _lock_of(found: _core.Shared) -> Any:
     return CLASSES[kind]._attach(found._domain, offset, generation)
 
 
+def _is_bounded(semaphore: _core.Semaphore) -> bool:
+    return bool(semaphore._look()[5] & BOUNDED)
+
+
 def _title_of(kind: type[_core.Shared], domain: _core.Domain, offset: int, generation: int) -> str | None:
-    if not issubclass(kind, _core.Buffer):
+    if not issubclass(kind, (_core.Buffer, _core.Semaphore)):
         return CLASSES[kind].__name__
     try:
-        buffer = kind._attach(domain, offset, generation)
+        found = kind._attach(domain, offset, generation)
     except StaleHandle:
         return None  # freed since it was listed
-    title: str = ast.literal_eval(buffer._form)[0]
+    if isinstance(found, _core.Semaphore):
+        return "BoundedSemaphore" if _is_bounded(found) else "Semaphore"
+    title: str = ast.literal_eval(found._form)[0]
     # One that is just being made has no lock yet, and nobody shall use it without.
-    return title if title not in {"Array", "Value"} or buffer._mate is not None else None
+    return title if title not in {"Array", "Value"} or found._mate is not None else None
 
 
 def attach(run: int | str) -> Attached:

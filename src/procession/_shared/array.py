@@ -20,7 +20,7 @@ from procession import _core
 from procession._base import stdlib
 from procession._base.arguments import LARGEST, label
 from procession._memory.domain import domains
-from procession._memory.handle import handles_travel, reduce_shared
+from procession._memory.handle import handles_travel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -198,5 +198,4 @@ def _teach_pickler() -> ArrayReducer | None:
     return None if former else reducer
 
 
-stdlib.own_reducers()[_core.Buffer] = reduce_shared
 _core._use_arrays(_teach_pickler, stdlib.own_reducers())

@@ -19,13 +19,21 @@ __all__ = ["ShareableList"]
 
 _COUNT = struct.Struct("Q")
 _ENTRY = struct.Struct("QQQ")
-_WORD = struct.Struct("Q")  # length << 32 | sequence << 8 | kind << 1 | place
+# The word: length << 32 | sequence << 8 | kind << 1 | place
 _INT, _FLOAT = struct.Struct("q"), struct.Struct("d")
 _KINDS = (int, float, bool, str, bytes, type(None))
 # As multiprocessing has them: what struct would take to pack the item.
 _FORMATS = {int: "q", float: "d", bool: "xxxxxxx?", type(None): "xxxxxx?x"}
 _ALIGNMENT = 8
 _SEQUENCES = 1 << 24
+
+
+def _capacity(kind: int, encoded: bytes) -> int:
+    """Bytes for an item: as multiprocessing has it, which counts the characters of a text, but never too few."""
+    if _KINDS[kind] not in {str, bytes}:
+        return _ALIGNMENT
+    characters = len(_decode(_KINDS[kind], encoded))
+    return max(_ALIGNMENT * (characters // _ALIGNMENT + 1), -(-len(encoded) // _ALIGNMENT) * _ALIGNMENT)
 
 
 class ShareableList:
@@ -62,9 +70,7 @@ class ShareableList:
 
     def _make(self, items: list[tuple[int, bytes]], name: str | None) -> None:
         head = _COUNT.size + len(items) * _ENTRY.size
-        capacities = [
-            _ALIGNMENT * (len(encoded) // _ALIGNMENT + 1) if kind >= 3 else _ALIGNMENT for kind, encoded in items
-        ]
+        capacities = [_capacity(kind, encoded) for kind, encoded in items]
         self.shm = SharedMemory(name, create=True, size=head + 2 * sum(capacities))
         self._length = len(items)
         offset = head
@@ -82,13 +88,15 @@ class ShareableList:
         at = _COUNT.size + position % self._length * _ENTRY.size
         return at, *_ENTRY.unpack_from(self.shm.buf, at)
 
+    # A memoryview of 8-byte words reads and writes one in one go; struct.pack_into writes zeros first.
+
     def __getitem__(self, position: int) -> Any:
         at, word, offset, capacity = self._entry(position, "index out of range")
         buf = self.shm.buf
         while True:
             begin = offset + (word & 1) * capacity
             encoded = buf[begin : begin + (word >> 32)].tobytes()
-            (now,) = _WORD.unpack_from(buf, at)
+            now = buf.cast("Q")[at // 8]
             if now == word:
                 return _decode(_KINDS[word >> 1 & 127], encoded)
             word = now  # it was replaced meanwhile, perhaps twice
@@ -105,7 +113,7 @@ class ShareableList:
         buf = self.shm.buf
         buf[begin : begin + len(encoded)] = encoded
         sequence = ((word >> 8) + 1) % _SEQUENCES
-        _WORD.pack_into(buf, at, len(encoded) << 32 | sequence << 8 | kind << 1 | place)
+        buf.cast("Q")[at // 8] = len(encoded) << 32 | sequence << 8 | kind << 1 | place  # COMMIT
 
     def __iter__(self) -> Iterator[Any]:
         for position in range(self._length):

@@ -19,6 +19,7 @@ from procession._base import stdlib
 from procession._base.arguments import label
 from procession._memory.domain import domains
 from procession._memory.handle import handles_travel, not_shared
+from procession._shared import array as array  # tells the core and the pickler how Buffers and arrays travel
 from procession._sync.locks import RLock
 
 __all__ = [

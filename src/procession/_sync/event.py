@@ -7,11 +7,12 @@ from procession._base.arguments import label
 from procession._base.statistics import EventStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
+from procession._sync.doorbell import WithDoorbell
 
 __all__ = ["Event"]
 
 
-class Event(_core.Event):
+class Event(WithDoorbell, _core.Event):
     """The drop-in for ``multiprocessing.Event``: ``is_set set clear wait``.
 
     ``wait()`` returns True if the event was set at any time since the call, even if it is cleared again by

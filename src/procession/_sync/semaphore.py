@@ -8,16 +8,17 @@ from procession._base.statistics import Holder, SemaphoreStatistics
 from procession._memory.domain import domains
 from procession._memory.ending import watch_end
 from procession._memory.handle import reduce_shared
+from procession._sync.doorbell import WithDoorbell
 
 __all__ = ["BoundedSemaphore", "Semaphore"]
 
 LARGEST = (1 << 31) - 1  # SEM_VALUE_MAX of <semaphore.h>
-KEEP = 2  # flag of a semaphore: a death returns nothing
+BOUNDED, KEEP = 1, 2  # flags of a semaphore; KEEP: a death returns nothing
 
 watch_end()
 
 
-class Semaphore(_core.Semaphore):
+class Semaphore(WithDoorbell, _core.Semaphore):
     """The drop-in for ``multiprocessing.Semaphore``: `value` permits; any process or thread may take and release one.
 
     ``acquire()`` takes a permit, and waits while there is none; ``release()`` gives one back, or adds one if none is
@@ -73,6 +74,10 @@ class Semaphore(_core.Semaphore):
             on_death="keep" if flags & KEEP else "release",
         )
 
+    @property
+    def _semlock(self) -> "_SemLock":
+        return _SemLock(self)
+
     def __repr__(self) -> str:
         now = self.statistics()
         parts = [f"{now.value} of {now.permits} free"]
@@ -89,6 +94,14 @@ class Semaphore(_core.Semaphore):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reduce_shared(self)
+
+
+class _SemLock:
+    """What a queue of the standard library, made over a context of ours (by concurrent.futures, say), asks its semaphores."""
+
+    def __init__(self, semaphore: Semaphore) -> None:
+        self._get_value = semaphore.get_value
+        self._is_zero = semaphore.locked
 
 
 class BoundedSemaphore(Semaphore):

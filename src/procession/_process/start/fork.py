@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from procession import _core
+from procession._memory.handle import connections_in
 from procession._process import child, stdlib
 from procession._process.popen import Popen
 from procession._process.threads import warn_of_threads
@@ -21,6 +22,8 @@ class ForkPopen(Popen):
         parent = os.getpid()
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
+        for connection in connections_in((process._args, process._kwargs)):
+            connection._hold_for(self.procession_slot[0])
         if _core.fork_child(self, self.domain, *self.procession_slot) == 0:
             self._run(process, parent, tied)
         # Afterwards, as CPython does: a library that ends its threads before a fork (OpenBLAS, so numpy) has none now.

@@ -1,0 +1,436 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "pipe.h"
+
+#include "ring_private.h"
+#include "slots.h"
+#include "sweep.h"
+
+/* ---- is an end over? --------------------------------------------------------- */
+
+static bool
+has_user(pn_pipe_cell *cell, uint32_t number)
+{
+    for (uint32_t i = 0; i < PN_SLOTS / 64; i++) {
+        if (atomic_load(&cell->users[number][i]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The order of the reads is the argument. Who passes an end on in an item counts it in `puts` before its
+ * own bit goes; who takes it has its bit before it counts in `takes`, and `moves` grows in between. So
+ * no bit, then equal sums, and the same `moves` around both: at some instant nobody used it. */
+static bool
+is_over(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
+{
+    for (;;) {
+        if (atomic_load(&cell->gone[number]) != 0) {
+            return true;
+        }
+        uint32_t moves = atomic_load(&cell->moves);
+        if (atomic_load(&cell->used[number]) == 0 || has_user(cell, number)) {
+            return false;
+        }
+        pn_object *object = pn_at(domain, cell->end[number]);
+        bool unseen = atomic_load(&object->unseen) != 0;
+        uint64_t takes = atomic_load(&object->takes);
+        bool on_its_way = atomic_load(&object->puts) != takes;
+        /* Another object's cell by now? Then it is gone, and that was stored first. */
+        if (atomic_load(&cell->gone[number]) == 0 && atomic_load(&cell->moves) == moves) {
+            return !unseen && !on_its_way;
+        }
+    }
+}
+
+bool
+pn_end_peer_is_over(pn_pipe_end *end)
+{
+    return is_over(end->domain, end->cell, 1 - end->number);
+}
+
+/* ---- waking ---------------------------------------------------------------------- */
+
+/* Whoever sleeps at the other side of that end, if it is over. One of each kind is enough: it lets the next
+ * one lead when it leaves. */
+static void
+wake_peers(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
+{
+    pn_fence_after_exchange(); /* between the store that ended it and the looks at their marks */
+    if (!is_over(domain, cell, number)) {
+        return;
+    }
+    if (cell->ring[number] != 0) {
+        wake_leader(&((pn_ring_cell *)pn_at(domain, cell->ring[number]))->not_empty);
+    }
+    if (cell->ring[1 - number] != 0) {
+        wake_leader(&((pn_ring_cell *)pn_at(domain, cell->ring[1 - number]))->not_full);
+    }
+    if (atomic_load(&cell->gone[1 - number]) == 0) {
+        pn_notify(domain, cell->end[1 - number], PN_FOR_GET | PN_FOR_PUT);
+    }
+}
+
+/* ---- users -------------------------------------------------------------------------- */
+
+static pn_pipe_cell *
+pipe_of(pn_domain *domain, const pn_end_cell *end)
+{
+    return pn_at(domain, end->pipe);
+}
+
+void
+pn_end_add_user(pn_domain *domain, uint64_t offset, uint32_t slot)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    pn_pipe_cell *cell = pipe_of(domain, end);
+    if (slot == PN_SLOTS) {
+        return; /* it has no bit; that it holds the end is counted */
+    }
+    atomic_store(&cell->used[end->number], 1);
+    atomic_fetch_or(&cell->users[end->number][slot / 64], UINT64_C(1) << slot % 64);
+    atomic_fetch_add(&cell->moves, 1);
+}
+
+/* Clear a bit; was it set? */
+static bool
+remove_user(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
+{
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    pn_word64 *word = &cell->users[number][slot / 64];
+    return (atomic_load(word) & bit) != 0 && (atomic_fetch_and(word, ~bit) & bit) != 0;
+}
+
+void
+pn_end_given_up(pn_domain *domain, uint64_t offset)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    if (end->pipe != 0 && domain->slot != PN_SLOTS) {
+        pn_pipe_cell *cell = pipe_of(domain, end);
+        if (remove_user(cell, end->number, domain->slot)) {
+            wake_peers(domain, cell, end->number);
+        }
+    }
+}
+
+/* ---- making and giving up -------------------------------------------------------------- */
+
+static void
+view(pn_pipe_end *end, pn_domain *domain, uint64_t pipe, uint64_t offset, uint32_t number)
+{
+    pn_pipe_cell *cell = pn_at(domain, pipe);
+    *end = (pn_pipe_end){
+        .domain = domain, .cell = cell, .offset = offset, .pipe = pipe, .number = number};
+    if (cell->ring[number] != 0) {
+        pn_ring_open(&end->out, domain, cell->ring[number]);
+    }
+    if (cell->ring[1 - number] != 0) {
+        pn_ring_open(&end->in, domain, cell->ring[1 - number]);
+    }
+}
+
+uint32_t
+pn_end_objects(const pn_pipe_end *end, uint64_t objects[4])
+{
+    uint32_t count = 0;
+    objects[count++] = end->offset; /* first: who drops them has the others while it goes */
+    objects[count++] = end->pipe;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (end->cell->ring[i] != 0) {
+            objects[count++] = end->cell->ring[i];
+        }
+    }
+    return count;
+}
+
+static pn_status
+make_ends(pn_domain *domain, const char *name, uint64_t pipe, uint32_t pipe_generation,
+          pn_pipe_end ends[2], uint32_t generation[2])
+{
+    pn_pipe_cell *cell = pn_at(domain, pipe);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint64_t offset;
+        pn_status status = pn_object_new(domain, PN_OBJECT_END, name, &offset, &generation[i]);
+        if (status != PN_OK) {
+            if (i == 1) {
+                pn_object_drop(domain, cell->end[0]);
+            }
+            return status;
+        }
+        pn_end_cell *end = pn_at(domain, offset);
+        end->number = i;
+        end->pipe_generation = pipe_generation;
+        end->pipe = pipe;
+        cell->end[i] = offset;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        uint64_t objects[4];
+        view(&ends[i], domain, pipe, cell->end[i], i);
+        uint32_t count = pn_end_objects(&ends[i], objects);
+        for (uint32_t k = 1; k < count; k++) {
+            pn_object_retain(domain, objects[k]);
+        }
+    }
+    return PN_OK;
+}
+
+pn_status
+pn_pipe_new(pn_domain *domain, const char *name, bool duplex, uint64_t max_bytes,
+            pn_pipe_end ends[2], uint32_t generation[2])
+{
+    uint64_t pipe;
+    uint32_t pipe_generation;
+    pn_status status = pn_object_new(domain, PN_OBJECT_PIPE, name, &pipe, &pipe_generation);
+    if (status != PN_OK) {
+        return status;
+    }
+    pn_pipe_cell *cell = pn_at(domain, pipe);
+    uint64_t ring[2] = {0, 0};
+    for (uint32_t i = duplex ? 0 : 1; status == PN_OK && i < 2; i++) {
+        status = pn_ring_new(domain, name, 0, max_bytes, &ring[i], &cell->ring_generation[i]);
+        ring[i] = status == PN_OK ? ring[i] : 0;
+        cell->ring[i] = ring[i];
+    }
+    if (status == PN_OK) {
+        status = make_ends(domain, name, pipe, pipe_generation, ends, generation);
+    }
+    /* Each end has references of its own. None is found by its name: which end would it be? */
+    atomic_fetch_or(&cell->object.flags, PN_OBJECT_PART);
+    for (uint32_t i = 0; i < 2; i++) {
+        if (status == PN_OK) {
+            atomic_fetch_or(&((pn_object *)pn_at(domain, ends[i].offset))->flags, PN_OBJECT_PART);
+        }
+        if (ring[i] != 0) {
+            atomic_fetch_or(&((pn_object *)pn_at(domain, ring[i]))->flags, PN_OBJECT_PART);
+            pn_object_drop(domain, ring[i]);
+        }
+    }
+    pn_object_drop(domain, pipe);
+    return status;
+}
+
+pn_status
+pn_end_open(pn_pipe_end *end, pn_domain *domain, uint64_t offset)
+{
+    const pn_end_cell *own = pn_at(domain, offset);
+    uint64_t pipe = own->pipe;
+    uint64_t held[3];
+    uint32_t count = 0;
+    pn_status status = pn_object_attach(domain, pipe, own->pipe_generation);
+    if (status == PN_OK) {
+        held[count++] = pipe;
+    }
+    for (uint32_t i = 0; status == PN_OK && i < 2; i++) {
+        pn_pipe_cell *cell = pn_at(domain, pipe);
+        if (cell->ring[i] != 0) {
+            status = pn_object_attach(domain, cell->ring[i], cell->ring_generation[i]);
+            if (status == PN_OK) {
+                held[count++] = cell->ring[i];
+            }
+        }
+    }
+    if (status != PN_OK) {
+        pn_object_drop(domain, offset);
+        while (count > 0) {
+            pn_object_drop(domain, held[--count]);
+        }
+        return status;
+    }
+    view(end, domain, pipe, offset, own->number);
+    return PN_OK;
+}
+
+void
+pn_end_drop(pn_pipe_end *end)
+{
+    uint64_t objects[4];
+    uint32_t count = pn_end_objects(end, objects);
+    for (uint32_t i = 0; i < count; i++) {
+        pn_object_drop(end->domain, objects[i]);
+    }
+}
+
+void
+pn_end_hand_to(pn_pipe_end *end, uint32_t slot)
+{
+    uint64_t objects[4];
+    uint32_t count = pn_end_objects(end, objects);
+    for (uint32_t i = 0; i < count; i++) {
+        pn_object_hold_for(end->domain, objects[i], slot);
+    }
+    pn_end_add_user(end->domain, end->offset, slot);
+}
+
+void
+pn_end_close(pn_pipe_end *end)
+{
+    atomic_store(&end->closing, 1);
+    pn_fence_after_exchange();
+    if (end->in.cell != NULL) {
+        wake_leader(&end->in.cell->not_empty);
+    }
+    if (end->out.cell != NULL) {
+        wake_leader(&end->out.cell->not_full);
+    }
+}
+
+/* ---- sending and receiving ---------------------------------------------------------------- */
+
+static bool
+need_not_wait(void *context)
+{
+    pn_pipe_end *end = context;
+    return atomic_load_explicit(&end->closing, memory_order_relaxed) != 0 ||
+           pn_end_peer_is_over(end);
+}
+
+static bool
+is_any_dead(pn_domain *domain, const pn_word64 *set)
+{
+    for (uint32_t i = 0; i < PN_SLOTS / 64; i++) {
+        for (uint64_t bits = atomic_load(&set[i]); bits != 0; bits &= bits - 1) {
+            uint32_t slot = i * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (slot != domain->slot && !pn_slot_alive(domain, slot)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Those at the other end of that one may be dead, and nobody here to notice it. */
+void
+pn_end_mend(pn_domain *domain, uint64_t offset)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    pn_pipe_cell *cell = pipe_of(domain, end);
+    uint32_t peer = 1 - end->number;
+    pn_object *object = pn_at(domain, cell->end[peer]);
+    bool is_used = atomic_load(&cell->used[peer]) != 0;
+    if (atomic_load(&cell->gone[peer]) == 0 &&
+        is_any_dead(domain, is_used ? cell->users[peer] : object->holders)) {
+        pn_sweep(domain);
+    }
+}
+
+bool
+pn_end_is_ready(pn_domain *domain, uint64_t offset, uint32_t want)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    (void)want;
+    return is_over(domain, pipe_of(domain, end), 1 - end->number);
+}
+
+/* A slice has passed in vain. */
+static void
+look_for_dead(void *context)
+{
+    pn_pipe_end *end = context;
+    pn_end_mend(end->domain, end->offset);
+}
+
+static pn_ring_peer
+peer_of(pn_pipe_end *end)
+{
+    return (pn_ring_peer){.need_not_wait = need_not_wait, .look = look_for_dead, .context = end};
+}
+
+pn_status
+pn_end_try_send(pn_pipe_end *end, const pn_batch *batch)
+{
+    return need_not_wait(end) ? PN_SHUT_DOWN : pn_ring_try_put(&end->out, batch);
+}
+
+pn_status
+pn_end_send(pn_pipe_end *end, const pn_batch *batch, int64_t deadline)
+{
+    pn_ring_peer peer = peer_of(end);
+    return pn_ring_put_to(&end->out, batch, &peer, deadline);
+}
+
+pn_status
+pn_end_try_receive(pn_pipe_end *end, pn_sink *sink)
+{
+    pn_status status = pn_ring_try_get(&end->in, sink);
+    if (status == PN_EMPTY && need_not_wait(end)) {
+        /* Once more: what was sent before the end is to be delivered first. */
+        status = pn_ring_try_get(&end->in, sink);
+        status = status == PN_EMPTY ? PN_SHUT_DOWN : status;
+    }
+    return status;
+}
+
+pn_status
+pn_end_receive(pn_pipe_end *end, pn_sink *sink, int64_t deadline)
+{
+    pn_ring_peer peer = peer_of(end);
+    return pn_ring_get_from(&end->in, sink, &peer, deadline);
+}
+
+pn_status
+pn_end_try_poll(pn_pipe_end *end)
+{
+    bool over = pn_ring_count(&end->in) == 0 && need_not_wait(end);
+    return pn_ring_count(&end->in) != 0 ? PN_OK : over ? PN_SHUT_DOWN : PN_EMPTY;
+}
+
+pn_status
+pn_end_poll(pn_pipe_end *end, int64_t deadline)
+{
+    pn_ring_peer peer = peer_of(end);
+    return pn_ring_peek(&end->in, &peer, deadline);
+}
+
+/* ---- deaths ----------------------------------------------------------------------------------- */
+
+static bool
+ring_is_there(pn_domain *domain, uint64_t offset, uint32_t generation)
+{
+    return offset == 0 ||
+           (pn_object_valid(domain, offset) &&
+            atomic_load(&((pn_object *)pn_at(domain, offset))->generation) == generation);
+}
+
+/* Under header.lock. Rings of a pipe that nobody has may be freed before it. */
+static void
+wake_peers_if_there(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
+{
+    if (ring_is_there(domain, cell->ring[0], cell->ring_generation[0]) &&
+        ring_is_there(domain, cell->ring[1], cell->ring_generation[1])) {
+        wake_peers(domain, cell, number);
+    }
+}
+
+bool
+pn_pipe_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generation, bool awaited)
+{
+    pn_pipe_cell *cell = pn_at(domain, offset);
+    (void)generation;
+    (void)awaited;
+    for (uint32_t number = 0; number < 2; number++) {
+        remove_user(cell, number, slot);
+    }
+    for (uint32_t number = 0; number < 2; number++) {
+        /* Whether the bit was there or not: who is dead may have ended it, and not woken. */
+        wake_peers_if_there(domain, cell, number);
+    }
+    return true;
+}
+
+void
+pn_end_discard(pn_domain *domain, uint64_t offset, pn_collect_list *named)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    (void)named;
+    if (end->pipe == 0 || !pn_object_valid(domain, end->pipe)) {
+        return;
+    }
+    pn_pipe_cell *cell = pipe_of(domain, end);
+    if (atomic_load(&cell->object.type) == PN_OBJECT_PIPE &&
+        atomic_load(&cell->object.generation) == end->pipe_generation) {
+        atomic_store(&cell->gone[end->number], 1); /* COMMIT */
+        wake_peers_if_there(domain, cell, end->number);
+    }
+}

@@ -1,0 +1,147 @@
+/* Step-kill: a program that looks for an object of another one by its name, uses it, and lets go of all. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit.h"
+#include "find.h"
+#include "items.h"
+#include "slots.h"
+#include "stepkill.h"
+#include "sweep.h"
+
+static pn_domain *visited;
+static pn_ring found_ring;
+
+static void
+build_ring(world *world)
+{
+    ring_make(world, 0, 0);
+    atomic_store(&world->domain->header->last_sweep, pn_now()); /* a sweep is one of its own */
+}
+
+static void
+build_for_put(world *world)
+{
+    build_ring(world);
+    victim_puts(world, 100, 1);
+}
+
+static void
+map_it(world *world)
+{
+    if (pn_domain_attach(&visited, dup(world->domain->fd)) != PN_OK) {
+        abort();
+    }
+}
+
+static pn_status
+take_line(void)
+{
+    uint32_t index, generation;
+    pn_status status = pn_slot_reserve(visited, "", PN_SLOT_VISITOR, &index, &generation);
+    return status == PN_OK ? pn_slot_claim(visited, index, generation) : status;
+}
+
+/* Hold the ring, by whatever name it has. */
+static pn_status
+find_ring(world *world)
+{
+    pn_found *list;
+    size_t count;
+    pn_status status = pn_find_named(visited, &list, &count);
+    for (size_t i = 0; status == PN_OK && i < count; i++) {
+        if (list[i].offset == world->ring.offset) {
+            status = pn_object_attach(visited, list[i].offset, list[i].generation);
+        }
+    }
+    free(list);
+    pn_ring_open(&found_ring, visited, world->ring.offset);
+    return status;
+}
+
+static void
+ready_to_come(world *world)
+{
+    map_it(world);
+}
+
+static void
+op_come(world *world)
+{
+    pn_status status = take_line();
+    atomic_store(&world->stage->status, status == PN_OK ? find_ring(world) : status);
+}
+
+static void
+ready_to_put(world *world)
+{
+    map_it(world);
+    if (take_line() != PN_OK) {
+        abort();
+    }
+}
+
+static void
+op_find_and_put(world *world)
+{
+    pn_status status = find_ring(world);
+    atomic_store(&world->stage->status,
+                 status == PN_OK ? put_one(&found_ring, world->put_first) : status);
+}
+
+static void
+ready_to_go(world *world)
+{
+    ready_to_put(world);
+    if (find_ring(world) != PN_OK) {
+        abort();
+    }
+}
+
+/* With the ring in hand: the sweep of its own line gives it back. */
+static void
+op_go(world *world)
+{
+    (void)world;
+    pn_domain_close(visited);
+}
+
+/* A line that was reserved, and whose process died before it took it, is given up in a second: now. */
+static void
+a_second_passes(world *world)
+{
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        pn_slot *slot = &world->domain->slots[i];
+        if (atomic_load(&slot->state) == PN_SLOT_STARTING && atomic_load(&slot->pid) == 0 &&
+            (atomic_load(&slot->flags) & PN_SLOT_VISITOR)) {
+            slot->reserved_at -= INT64_C(2000000000);
+        }
+    }
+}
+
+const scenario find_scenarios[] = {
+    {.name = "find: a visitor comes; a consumer sleeps",
+     .build = build_ring,
+     .ready = ready_to_come,
+     .operation = op_come,
+     .sampled = true,
+     .at_death = a_second_passes,
+     .cast = {SLEEPING(consume, 0, 0), COMING(produce, 301, 2)},
+     RING_RULES},
+    {.name = "find: by name, and a put; a consumer sleeps",
+     .build = build_for_put,
+     .ready = ready_to_put,
+     .operation = op_find_and_put,
+     .sampled = true,
+     .cast = {SLEEPING(consume, 0, 0), COMING(produce, 301, 2)},
+     RING_RULES},
+    {.name = "find: a visitor goes; a consumer sleeps",
+     .build = build_ring,
+     .ready = ready_to_go,
+     .operation = op_go,
+     .sampled = true,
+     .cast = {SLEEPING(consume, 0, 0), COMING(produce, 301, 2)},
+     RING_RULES},
+    {.name = NULL},
+};
