@@ -358,7 +358,11 @@ RUNS = [
         quick=True,
     ),
     Run("who is woken does not wake the others", Condition(roles=TWO[:3], n=9, kills=1, without={"help"}), quick=True),
-    Run("looks before it says that it sleeps", Condition(without={"mark first"}), quick=True),
+    Run(
+        "without futex_waitv: looks before it says that it sleeps",
+        Condition(without={"mark first", "both words"}),
+        quick=True,
+    ),
     Run("only its own word is watched", Condition(roles=TWO[:3], kills=1, without={"both words"}), quick=True),
     Run("used up when it wakes", Condition(kills=1, without={"used up late"}), quick=True),
     Run("nobody buries", Condition(kills=1, without={"buried"}), quick=True),
