@@ -310,8 +310,7 @@ op_die_inside(world *world)
     pn_dict_table *table = pn_dict_table_of(&dict);
     table->items = 77;
     table->live = 7777;
-    table->rows_used++;
-    pn_lock_release(&dict.cell->lock);
+    table->rows_used++; /* and it keeps the lock: it is to die holding it */
 }
 
 /* Broken on purpose: a value that is written where the old one stands. */
