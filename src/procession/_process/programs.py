@@ -192,8 +192,8 @@ def publish(name: str) -> None:
     Raises ValueError for a name that cannot be one (empty, over 100 bytes, with "/" or a control character), OSError if
     no folder for it can be made, or if the folder is not this user's alone.
 
-    >>> publish("etl")
-    >>> find_program("etl") == os.getpid()
+    >>> publish(f"etl {os.getpid()}")
+    >>> find_program(f"etl {os.getpid()}") == os.getpid()
     True
     """
     if not isinstance(name, str):
