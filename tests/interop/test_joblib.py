@@ -130,9 +130,11 @@ def test_lock_of_a_killed_worker_comes_back(tmp_path: Path) -> None:
 IN_OURS = """
 import procession as mp
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 def work(results):
     results.put(Parallel(2, backend="loky")(delayed(pow)(n, 2) for n in range(10)))
+    get_reusable_executor().shutdown()  # a forked child that leaves it open waits for it at its end, under multiprocessing too
 
 if __name__ == "__main__":
     results = mp.Queue()
