@@ -16,8 +16,10 @@ parse_want(SharedObject *shared, PyObject *number, uint32_t *want)
     }
     if (value == 0 || (value & ~(unsigned long)PN_FOR_ANY) != 0 ||
         !pn_can_listen(shared->domain, shared->offset, (uint32_t)value)) {
-        PyErr_Format(PyExc_TypeError, "%.100s cannot be waited for like that",
-                     Py_TYPE(shared)->tp_name);
+        PyErr_Format(PyExc_TypeError,
+                     "%.100s cannot be waited for%s: a queue, a lock, a semaphore, an event, a "
+                     "connection and a process can",
+                     Py_TYPE(shared)->tp_name, value == PN_FOR_GET ? "" : " like that");
         return -1;
     }
     *want = (uint32_t)value;

@@ -311,20 +311,34 @@ def wrap(obj: Any) -> Any: ...
 def wrap(obj: Any) -> Any:
     """Return the awaitable form of a queue, lock, semaphore, event or process: Async... of this module.
 
-    TypeError for anything else: for an RLock, which belongs to a thread, and so cannot keep the tasks of one
+    TypeError for anything else: for what is another library's, since nothing would wake the task; for an RLock, which belongs to a thread, and so cannot keep the tasks of one
     loop apart (use a Lock), and for a Condition, whose ``wait()`` must sleep in a thread.
     """
     if isinstance(obj, RLock):
         raise TypeError("an RLock belongs to a thread, and all tasks of a loop are one thread: use a Lock")
     if hasattr(obj, "sentinel") or isinstance(obj, Process):
         return AsyncProcess(obj)
-    if hasattr(obj, "get") and hasattr(obj, "put"):
-        return AsyncQueue(obj)
-    if hasattr(obj, "is_set"):
-        return AsyncEvent(obj)
-    if isinstance(obj, (Lock, Mutex)) or (hasattr(obj, "acquire") and not hasattr(obj, "notify")):
-        return AsyncLock(obj)
-    raise TypeError(f"aio.wrap() takes queues, locks, semaphores, events and processes, not {type(obj).__name__}")
+    if _rings(obj):
+        if hasattr(obj, "get") and hasattr(obj, "put"):
+            return AsyncQueue(obj)
+        if hasattr(obj, "is_set"):
+            return AsyncEvent(obj)
+        if isinstance(obj, (Lock, Mutex)) or (hasattr(obj, "acquire") and not hasattr(obj, "notify")):
+            return AsyncLock(obj)
+    kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+    raise TypeError(
+        f"aio.wrap() takes queues, locks, semaphores and events of procession, and processes, not {kind}: for others "
+        "use their own, in asyncio.to_thread()"
+    )
+
+
+def _rings(obj: Any) -> bool:
+    """Is there something that could wake a task? A lock of another library, or a FileLock, has nothing of the kind."""
+    try:
+        Doorbell(obj).close()
+    except TypeError:
+        return False
+    return True
 
 
 async def wait(object_list: Iterable[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import procession
 from tests.package.documents import ROOT, Example, examples, pages
 
 EXAMPLES = [example for page in pages() for example in examples(page)]
@@ -44,6 +45,11 @@ def test_index_names_every_page() -> None:
     for page in pages()[1:]:
         relative = page.relative_to(ROOT / "docs")
         assert relative.name == "README.md" or "decisions" in relative.parts or str(relative) in index, relative
+
+
+def test_every_public_name_stands_in_some_page() -> None:
+    text = "\n".join(page.read_text() for page in pages() if "decisions" not in page.parts)
+    assert [name for name in procession.__all__ if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_every_environment_variable_is_described_and_none_else() -> None:

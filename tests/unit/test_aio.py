@@ -410,6 +410,23 @@ def test_what_cannot_be_awaited_is_refused(wrong: Any) -> None:
         aio.wrap(wrong())
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: procession.FileLock("/nowhere/lock"),
+        lambda: procession.Value("i"),
+        procession.Condition,
+        multiprocessing.Queue,
+        multiprocessing.Event,
+        multiprocessing.Lock,
+        threading.Lock,
+    ],
+)
+def test_what_could_not_wake_a_task_is_refused_at_once_and_not_when_it_first_has_to_wait(make: Any) -> None:
+    with pytest.raises(TypeError, match="queues, locks, semaphores and events of procession"):
+        aio.wrap(make())
+
+
 def test_one_thread_for_all_waits() -> None:
     queues = [procession.Queue[int]() for _ in range(50)]
 

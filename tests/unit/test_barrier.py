@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
@@ -58,6 +59,9 @@ def test_new_barrier(barrier: Barrier) -> None:
         (("two",), TypeError),
         ((2.0,), TypeError),
         ((2, 3), TypeError),
+        ((2, None, "soon"), TypeError),
+        ((2, None, "3"), TypeError),
+        ((2, None, math.nan), ValueError),
     ],
 )
 def test_wrong_arguments_are_refused(args: tuple[Any, ...], error: type[Exception]) -> None:

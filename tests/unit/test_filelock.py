@@ -189,6 +189,8 @@ def test_path_must_be_one(wrong: Any) -> None:
 def test_wrong_time_out(path: Path) -> None:
     with pytest.raises(TypeError, match="timeout must be seconds"):
         FileLock(path, timeout="soon")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="timeout must be seconds"):
+        FileLock(path).acquire(timeout="3")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not NaN"):
         FileLock(path).acquire(timeout=float("nan"))
     assert not path.exists()

@@ -154,6 +154,13 @@ def test_late_install_names_the_modules_that_keep_theirs() -> None:
     assert "run --patch" in said
 
 
+def test_late_install_names_the_main_module_once() -> None:
+    late = "from multiprocessing import Process\n" + LATE
+    assert output_of(late).startswith(
+        "procession.install() came late: __main__, early had taken classes from multiprocessing before, and go on with those."
+    )
+
+
 def test_early_install_says_nothing() -> None:
     assert (
         output_of("import concurrent.futures, logging, asyncio\n" + FIRST + "import multiprocessing; print(1)") == "1"

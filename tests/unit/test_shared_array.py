@@ -172,7 +172,7 @@ def test_wrong_use(call: Callable[[], Any], error: type[BaseException], text: st
 
 def test_without_numpy_it_says_what_to_install() -> None:
     program = "import sys; sys.modules['numpy'] = None; import procession; procession.shared_array(3)"
-    assert "numpy cannot be imported: pip install 'procession[numpy]'" in error_of(program)
+    assert "numpy cannot be imported: pip install numpy" in error_of(program)
 
 
 def test_import_does_not_import_numpy() -> None:

@@ -313,7 +313,7 @@ def test_signal_handler_ends_it(beside: bool) -> None:
 
 @pytest.mark.parametrize("wrong", [None, "queue", 1.5, True, [1]])
 def test_what_cannot_be_waited_for_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="takes queues, locks, processes"):
+    with pytest.raises(TypeError, match="takes queues, locks, semaphores"):
         wait([procession.Queue[int](), wrong])
 
 

@@ -1,10 +1,11 @@
 """Checks of what callers give, with errors that name the argument."""
 
 import itertools
+import math
 import operator
 from collections import defaultdict
 
-__all__ = ["bound", "integer", "label", "size"]
+__all__ = ["bound", "integer", "label", "seconds", "size"]
 
 LARGEST = (1 << 63) - 1
 
@@ -26,6 +27,19 @@ def integer(value: object, what: str) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
+
+
+def seconds(timeout: object) -> float:
+    """A time-out that is kept for later, refused as one that is used at once."""
+    try:
+        if isinstance(timeout, (str, bytes, bytearray)):  # which float() would read
+            raise TypeError
+        number = float(timeout)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"timeout must be seconds (a number) or None, not {type(timeout).__name__}") from None
+    if math.isnan(number):
+        raise ValueError("timeout must be seconds, not NaN")
+    return number
 
 
 def bound(value: object, what: str) -> int:

@@ -68,7 +68,8 @@ def _descriptor(obj: Any) -> int:
         fd = obj._reader.fileno()  # a queue of multiprocessing
     else:
         raise TypeError(
-            f"wait() takes queues, locks, processes, connections and descriptors, not {type(obj).__name__}: {obj!r}"
+            f"wait() takes queues, locks, semaphores, events, processes, connections and descriptors, not {type(obj).__name__}: "
+            f"{obj!r}"
         )
     if not isinstance(fd, int) or fd < 0:
         raise ValueError(f"{obj!r} has no open descriptor to wait for (it is {fd!r})")

@@ -53,8 +53,8 @@ def install() -> None:
     prologue.add(f"{__name__}:install")
     if late:
         warnings.warn(
-            f"procession.install() came late: {', '.join(late)} had taken classes from multiprocessing before, and goes on "
-            "with those. Call install() before anything else is imported, or run the program by "
+            f"procession.install() came late: {', '.join(late)} had taken classes from multiprocessing before, and "
+            f"{'goes' if len(late) == 1 else 'go'} on with those. Call install() before anything else is imported, or run the program by "
             "'python -m procession run --patch'.",
             InstallWarning,
             stacklevel=2,
@@ -112,7 +112,10 @@ def _bound_already() -> Iterator[str]:
             classes.update(
                 (id(theirs), theirs) for theirs, _ in _replacements(module).values() if isinstance(theirs, type)
             )
+    main = sys.modules.get("__main__")
     for name, module in list(sys.modules.items()):
+        if name == "__mp_main__" and module is main:
+            continue  # multiprocessing's second name of it
         if any(name == borrower or name.startswith(f"{borrower}.") for borrower in BORROWERS):
             continue
         try:

@@ -84,8 +84,8 @@ def not_shared(obj: object) -> NotShared:
     """What is raised if something that must not be copied is pickled for nobody."""
     return NotShared(
         f"{obj!r} can be sent to another process only as an argument of a process that "
-        "is being started, or inside an item of a procession queue; here it was pickled "
-        "by something else"
+        "is being started, or inside an item of a procession queue, a message of its Pipe or a value of "
+        "its SharedDict; here it was pickled by something else"
     )
 
 

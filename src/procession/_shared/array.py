@@ -123,7 +123,7 @@ def _import_numpy() -> Any:
         import numpy as np  # noqa: PLC0415 - it is optional, and slow to import
     except ImportError as error:
         raise ImportError(
-            "shared_array() makes numpy arrays, and numpy cannot be imported: pip install 'procession[numpy]'",
+            "shared_array() makes numpy arrays, and numpy cannot be imported: pip install numpy",
             name="numpy",
         ) from error
     return np

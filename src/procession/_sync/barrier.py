@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from procession import _core
-from procession._base.arguments import integer, label
+from procession._base.arguments import integer, label, seconds
 from procession._base.statistics import BarrierStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
@@ -50,6 +50,8 @@ class Barrier(_core.Barrier):
             raise ValueError(f"parties must be from 1 to {MOST}, not {number}")
         if action is not None and not callable(action):
             raise TypeError(f"action must be callable, not {type(action).__name__}")
+        if timeout is not None:
+            seconds(timeout)  # here, and not in whoever waits first
         super().__init__(domains.current(), number, label("Barrier", name))
         self._action = action
         self._timeout = timeout

@@ -10,6 +10,7 @@ import weakref
 from types import EllipsisType
 from typing import Any, NamedTuple, Self
 
+from procession._base.arguments import seconds
 from procession._base.errors import NotOwner
 from procession._base.statistics import LockStatistics
 
@@ -119,13 +120,13 @@ class FileLock:
         Without a `timeout` that of the lock holds. Who waits for a limited time looks every 50 ms; who waits for
         ever sleeps in the kernel, and comes first.
         """
-        seconds = 0.0 if not block else self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)
+        limit = 0.0 if not block else self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)
         held = self._held
-        if seconds is None and held is not None and held.thread == threading.get_ident() and not held.file.closed:
+        if limit is None and held is not None and held.thread == threading.get_ident() and not held.file.closed:
             raise RuntimeError(
                 f"FileLock '{self.name}' is held by this very thread: acquiring it again would wait for ever"
             )
-        file = self._lock(seconds)
+        file = self._lock(limit)
         if file is None:
             return False
         self._held = _Held(file, threading.get_ident())
@@ -163,8 +164,8 @@ class FileLock:
         held = self._held
         return held is not None and not held.file.closed
 
-    def _lock(self, seconds: float | None) -> io.FileIO | None:
-        deadline = None if seconds is None else time.monotonic() + seconds
+    def _lock(self, limit: float | None) -> io.FileIO | None:
+        deadline = None if limit is None else time.monotonic() + limit
         while True:
             file = _opened.open(self._path)
             try:
@@ -228,13 +229,8 @@ def _seconds(timeout: float | None) -> float | None:
     """A time-out as multiprocessing takes it: below 0 is 0."""
     if timeout is None:
         return None
-    try:
-        seconds = float(timeout)
-    except (TypeError, ValueError):
-        raise TypeError(f"timeout must be seconds (a number) or None, not {type(timeout).__name__}") from None
-    if seconds != seconds:
-        raise ValueError("timeout must be seconds, not NaN")
-    return None if seconds > threading.TIMEOUT_MAX else max(seconds, 0.0)
+    number = seconds(timeout)
+    return None if number > threading.TIMEOUT_MAX else max(number, 0.0)
 
 
 def _is_still_there(file: io.FileIO, path: str | bytes) -> bool:
