@@ -1,5 +1,7 @@
 /* Step-kill: both ends of a pipe, and who sleeps at the other one while somebody sends, receives, closes, buries. */
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "audit.h"
 #include "items.h"
@@ -61,6 +63,24 @@ build_dead(world *world)
     live_and_die(world, use_and_die);
 }
 
+/* A queue that carries ends. */
+static void
+build_carrier(world *world)
+{
+    ring_make(world, 0, 0);
+    build_pipe(world);
+}
+
+static void
+pass_on(world *world)
+{
+    parcel parcel;
+    parcel_clear(&parcel);
+    parcel_add_object(&parcel, 1, ends[1].offset);
+    pn_batch batch = parcel_batch(&parcel);
+    pn_ring_try_put(&world->ring, &batch);
+}
+
 static void
 drop(uint32_t number)
 {
@@ -68,6 +88,16 @@ drop(uint32_t number)
         dropped[number] = true;
         pn_end_drop(&ends[number]);
     }
+}
+
+/* End 1, which had a user, is in an item, and nobody else has it. */
+static void
+build_on_its_way(world *world)
+{
+    build_carrier(world);
+    pn_end_use(&ends[1]);
+    pass_on(world);
+    drop(1);
 }
 
 /* ---- the others ------------------------------------------------------------------------- */
@@ -227,6 +257,25 @@ op_close(world *world)
     pn_end_drop(&ends[1]);
 }
 
+static void
+op_pass_on(world *world)
+{
+    pass_on(world);
+    pn_end_drop(&ends[1]);
+}
+
+static void
+op_take_it_over(world *world)
+{
+    uint64_t room[64];
+    uint32_t id;
+    pn_pipe_end end;
+    if (get_one(&world->ring, room, sizeof(room), 0, &id) == PN_OK &&
+        pn_end_open(&end, world->domain, item_object((pn_record *)room)) == PN_OK) {
+        pn_end_drop(&end);
+    }
+}
+
 /* Its own threads shall come back; who sleeps there is of another process. */
 static void
 op_call_back(world *world)
@@ -304,6 +353,43 @@ bury_it_and_close(world *world)
 {
     drop(1);
     bury_it(world);
+}
+
+/* As long as the item is there the end is not over; then whoever takes it does not want it. */
+static void
+bury_it_and_take_the_item(world *world)
+{
+    uint64_t room[64];
+    uint32_t id;
+    pn_sweep(world->domain);
+    if (pn_ring_count(&world->ring) != 0) {
+        if (pn_end_peer_is_over(&ends[0])) {
+            blame(world, "wrong", "an end that is on its way is over");
+        }
+        if (get_one(&world->ring, room, sizeof(room), 0, &id) != PN_OK) {
+            blame(world, "wrong", "the item cannot be taken");
+            return;
+        }
+        pn_object_drop(world->domain, item_object((pn_record *)room));
+    }
+    world->died_at = pn_now();
+}
+
+/* Who sleeps at the other end is killed as well. */
+static void
+bury_both(world *world)
+{
+    actor *actor = &world->stage->actors[0];
+    kill(world->pids[0], SIGKILL);
+    while (waitpid(world->pids[0], NULL, 0) != world->pids[0]) {
+    }
+    world->pids[0] = 0;
+    atomic_store(&actor->status, PN_SHUT_DOWN);
+    atomic_store(&actor->state, ACTOR_FINISHED);
+    bury_it(world);
+    if (!pn_end_peer_is_over(&ends[0]) || !pn_end_peer_is_over(&ends[1])) {
+        blame(world, "wrong", "all users are dead, and an end is open");
+    }
 }
 
 /* Who was woken for nothing, or not, must be woken by this. */
@@ -511,6 +597,31 @@ const scenario pipe_scenarios[] = {
      .sampled = true,
      .at_death = bury_it,
      .cast = {COMING(reader, 0, 0), COMING(reader, 0, 0)},
+     PIPE_END},
+    {.name = "pipe: send, and both sides are killed",
+     .build = build_pipe,
+     SENDER,
+     .operation = op_send,
+     .sampled = true,
+     .at_death = bury_both,
+     .cast = {SLEEPING(poller, 0, 0), COMING(reader, 0, 0), COMING(writer, 201, 0)},
+     PIPE_END},
+    {.name = "pipe: an end is passed on in an item",
+     .build = build_carrier,
+     .ready = ready_at_1,
+     .at_start = it_is_closed,
+     .operation = op_pass_on,
+     .sampled = true,
+     .at_death = bury_it_and_take_the_item,
+     .cast = {SLEEPING(bare_reader, 0, 0)},
+     PIPE_END},
+    {.name = "pipe: an end arrives in an item",
+     .build = build_on_its_way,
+     .operation = op_take_it_over,
+     FROM(pn_ring_answer_for),
+     .sampled = true,
+     .at_death = bury_it_and_take_the_item,
+     .cast = {SLEEPING(reader, 0, 0)},
      PIPE_END},
     {.name = "pipe: receive, a sender waits for room",
      .build = build_pipe,
