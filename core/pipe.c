@@ -53,6 +53,17 @@ pn_end_peer_is_over(pn_pipe_end *end)
 
 /* ---- waking ---------------------------------------------------------------------- */
 
+/* The mark goes before the sleeper is woken: if this thread is killed in between, nobody else would find the mark,
+ * and the kernel wakes him. */
+static void
+wake_once(pn_word *word)
+{
+    pn_thread *self = pn_self();
+    pn_pending_wake(self, word);
+    wake_leader(word);
+    pn_pending_clear(self);
+}
+
 /* Whoever sleeps at the other side of that end, if it is over. One of each kind is enough: it lets the next
  * one lead when it leaves. */
 static void
@@ -63,10 +74,10 @@ wake_peers(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
         return;
     }
     if (cell->ring[number] != 0) {
-        wake_leader(&((pn_ring_cell *)pn_at(domain, cell->ring[number]))->not_empty);
+        wake_once(&((pn_ring_cell *)pn_at(domain, cell->ring[number]))->not_empty);
     }
     if (cell->ring[1 - number] != 0) {
-        wake_leader(&((pn_ring_cell *)pn_at(domain, cell->ring[1 - number]))->not_full);
+        wake_once(&((pn_ring_cell *)pn_at(domain, cell->ring[1 - number]))->not_full);
     }
     if (atomic_load(&cell->gone[1 - number]) == 0) {
         pn_notify(domain, cell->end[1 - number], PN_FOR_GET | PN_FOR_PUT);
@@ -269,10 +280,10 @@ pn_end_close(pn_pipe_end *end)
     atomic_store(&end->closing, 1);
     pn_fence_after_exchange();
     if (end->in.cell != NULL) {
-        wake_leader(&end->in.cell->not_empty);
+        wake_once(&end->in.cell->not_empty);
     }
     if (end->out.cell != NULL) {
-        wake_leader(&end->out.cell->not_full);
+        wake_once(&end->out.cell->not_full);
     }
 }
 

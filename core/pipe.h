@@ -18,7 +18,8 @@
  *
  * Each change is one store: the bit of a user, `gone`. Nothing is derived from them in shared memory.
  * Sleepers look at them between their mark in `not_empty` or `not_full` and their sleep, and whoever ended an end looks at
- * these marks after its store and wakes. If it is killed in between, its own burial looks at every pipe.
+ * these marks after its store and wakes. If it is killed in between, its own burial looks at every pipe; if it has taken
+ * the mark away already, and woken nobody, the kernel wakes for it.
  */
 #ifndef PN_PIPE_H
 #define PN_PIPE_H

@@ -23,7 +23,8 @@
     LIST(barrier)                                                                                  \
     LIST(condition)                                                                                \
     LIST(event)                                                                                    \
-    LIST(priority)
+    LIST(priority)                                                                                 \
+    LIST(pipe)
 
 #define DECLARED(name) extern const scenario name##_scenarios[];
 SCENARIO_LISTS(DECLARED)
