@@ -15,9 +15,12 @@ import procession
 from procession._base import errors
 
 BASES: dict[str, type[BaseException]] = {
+    "Ambiguous": LookupError,
     "DomainFull": MemoryError,
     "ForkWarning": RuntimeWarning,
+    "InstallWarning": RuntimeWarning,
     "LayoutMismatch": RuntimeError,
+    "NotFound": KeyError,
     "NotOwner": RuntimeError,
     "NotRedeliverable": RuntimeError,
     "NotShared": RuntimeError,
