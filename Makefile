@@ -67,6 +67,7 @@ SEED ?= 1
 stress: $(BUILT) $(TEST)  ## a short torture: random SIGKILLs through the Python API (KILLS=500 SEED=1)
 	$(PY) tests/stress/torture.py --kills $(KILLS) --seed $(SEED)
 	$(PY) -m tests.stress.waiting --kills $(KILLS) --seed $(SEED)
+	$(PY) -m tests.stress.piping --kills $(KILLS) --seed $(SEED)
 
 torture:  ## the long torture: 10,000 kills
 	$(MAKE) --no-print-directory stress KILLS=10000

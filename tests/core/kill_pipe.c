@@ -245,6 +245,14 @@ op_wait_for_message(world *world)
 }
 
 static void
+op_look_for_message(world *world)
+{
+    uint64_t room[64];
+    pn_sink sink = {.bytes = (char *)room, .capacity = sizeof(room), .limit = 1};
+    atomic_store(&world->stage->status, pn_end_try_receive(&ends[0], &sink));
+}
+
+static void
 op_wait_for_room(world *world)
 {
     atomic_store(&world->stage->status, send_one(&ends[0], 150));
@@ -428,6 +436,16 @@ it_is_closed_in_its_sleep(world *world, int time)
 }
 
 static void
+a_message_and_the_end_come(world *world)
+{
+    if (put_bytes(&ends[1].out, 500, LENGTH) != PN_OK) {
+        blame(world, "wrong", "the director cannot send");
+    }
+    book(world, 500);
+    drop(1);
+}
+
+static void
 another_comes(world *world)
 {
     crew_meet(world, 0);
@@ -525,6 +543,20 @@ survive_pipe(world *world)
     compare(world);
     drop(0);
     drop(1);
+    audit_after(world);
+}
+
+/* It had not looked yet, or has the message: the end is told afterwards. */
+static void
+survive_message(world *world)
+{
+    uint32_t status = atomic_load(&world->stage->status);
+    world->victim_got = count_taken(&ends[0].in);
+    if (status != PN_EMPTY && (status != PN_OK || world->victim_got != 1)) {
+        blame(world, "lost", "the end (%u) was told before the message", status);
+    }
+    compare(world);
+    drop(0);
     audit_after(world);
 }
 
@@ -724,6 +756,21 @@ const scenario pipe_scenarios[] = {
      .on_sleep = it_is_closed_in_its_sleep,
      .at_stop = it_is_closed,
      .survive = survive_pipe},
+    {.name = "pipe: message and end come between, receive",
+     .build = build_used,
+     .ready = ready_at_0,
+     .operation = op_wait_for_message,
+     .most = 450, /* then it only looks whether it need wait */
+     .meet = true,
+     .at_stop = a_message_and_the_end_come,
+     .survive = survive_message},
+    {.name = "pipe: message and end come between, look",
+     .build = build_used,
+     .ready = ready_at_0,
+     .operation = op_look_for_message,
+     .meet = true,
+     .at_stop = a_message_and_the_end_come,
+     .survive = survive_message},
     {.name = "pipe: a receiver comes between, close",
      .build = build_pipe,
      .ready = ready_at_1,
