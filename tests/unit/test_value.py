@@ -434,10 +434,10 @@ def test_bare_object_pickled_by_multiprocessing_for_nobody_is_refused() -> None:
 
 
 def test_other_objects_of_the_type_are_pickled_as_before() -> None:
-    RawValue("i", 1)
+    RawValue(ctypes.c_longlong, 1)  # of which multiprocessing, beside which other tests run, has made none
     point = RawArray(Point, 1)
     del point
-    assert pickle.loads(ForkingPickler.dumps(ctypes.c_int(5))).value == 5
+    assert pickle.loads(ForkingPickler.dumps(ctypes.c_longlong(5))).value == 5
     assert pickle.loads(ForkingPickler.dumps(Point(1, 2.0))).y == 2.0
 
 
