@@ -91,8 +91,8 @@ def slots() -> Iterator[str]:
 def shared_memory() -> Iterator[str]:
     """Yield the names in /dev/shm, which all programs of the machine see: not what another run of our tests leaks."""
     for name in os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ():
-        if name.startswith("iox2_"):
-            continue  # of iceoryx2, which benchmarks may run beside us
+        if name.startswith(("iox2_", "joblib_memmapping_folder_")):
+            continue  # of iceoryx2, which benchmarks may run beside us; of joblib's pools, whose own tracker removes it later
         if not name.startswith("leak-") or name == f"leak-{os.getpid()}":
             yield name
 
