@@ -112,16 +112,21 @@ def repaired(error: procession.OwnerDied) -> None:
     """What is repaired after an owner's death is seen by whoever enters: see enter()."""
 
 
-def is_dead(pid: int) -> bool:
-    """Is the process gone, or going? Its locks come back before it is a zombie, on a busy machine by seconds."""
+def is_gone(pid: int) -> bool:
+    """Is it dead at this moment, or on its way there?"""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *_, flags = file.read().rpartition(b")")[2].split()[:7]
+    except OSError:
+        return True
+    return state in b"ZX" or bool(int(flags) & EXITING)
+
+
+def is_dead(*pids: int) -> bool:
+    """Is one of them gone, or going? Its locks come back before it is a zombie, on a busy machine by seconds."""
     deadline = time.monotonic() + DYING
     while time.monotonic() < deadline:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                state, *_, flags = file.read().rpartition(b")")[2].split()[:7]
-        except OSError:
-            return True
-        if state in b"ZX" or int(flags) & EXITING:
+        if any(map(is_gone, pids)):
             return True
         time.sleep(LOOK)
     return False
@@ -196,10 +201,10 @@ def hold(ledger: Ledger, number: int, lock: Any, cell_number: int, seed: int) ->
 def sit_down(cell: LockCell, semaphore: Any, permits: int) -> int:
     """Take a place that is free, or whose owner is dead: there must be one for each who has a permit."""
     taken = [cell.place(number) for number in range(permits)]
-    for number, pid in enumerate(taken):
-        if not pid or is_dead(pid):
-            cell.sit(number, os.getpid())
-            return number
+    if 0 in taken or is_dead(*taken):
+        number = next(number for number, pid in enumerate(taken) if not pid or is_gone(pid))
+        cell.sit(number, os.getpid())
+        return number
     raise Broken(f"{semaphore!r} let {os.getpid()} in while {taken} are inside ({', '.join(map(look_at, taken))})")
 
 
