@@ -209,6 +209,8 @@ class Torture:
 def torture(kills: int, seed: int) -> Torture:
     """A whole run; RuntimeError says what went wrong."""
     domain = domains.current()
+    gc.collect()
+    domain.sweep()
     before = {kind: domain.used()[kind] for kind in ("payloads", "segments")}
     done = Torture(seed)
     done.run(kills)
@@ -217,7 +219,8 @@ def torture(kills: int, seed: int) -> Torture:
     gc.collect()
     domain.sweep()
     left = {kind: domain.used()[kind] - count for kind, count in before.items()}
-    if any(left.values()):
+    # Less than before is no leak: what was free already is given back after some idle seconds.
+    if any(count > 0 for count in left.values()):
         raise RuntimeError(f"bytes are left behind: {left}")
     if messages < kills:
         raise RuntimeError(f"only {messages} messages: nothing was tested")
