@@ -122,7 +122,10 @@ def consume_leased(ledger: Ledger, number: int, queue: Any, seed: int, ending: i
 
 
 def sit_in_join(ledger: Ledger, number: int, queue: Any, under: int, seed: int) -> None:
-    """Join again and again. When a join returns, what had been put before it is done, or somebody is just saying so."""
+    """Join again and again. When a join returns, what had been put before it is done, or somebody is just saying so.
+
+    `under`: the queue's number; 0: what its producers have put is not looked at.
+    """
     rng = random.Random(seed)
     line = ledger.line(number)
     os.nice(NICENESS)
@@ -130,7 +133,7 @@ def sit_in_join(ledger: Ledger, number: int, queue: Any, under: int, seed: int) 
     while True:
         line.beats += 1
         ended = ledger.drained
-        lines = [producer for producer in range(ledger.count) if ledger.line(producer).queue == under]
+        lines = [producer for producer in range(ledger.count) if 0 < under == ledger.line(producer).queue]
         before = [(producer, ledger.line(producer).committed) for producer in lines]
         how = rng.random()
         joined = queue.join() if how < 0.5 else queue.join(timeout=rng.random() * 0.05)
