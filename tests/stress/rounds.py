@@ -214,6 +214,9 @@ class Round:
         before = [(seat.process.pid, cpu_times(seat.process.pid)) for seat in self.seats]
         while waiting:
             self.pause(LOOK)
+            for seat in self.seats:  # who has put all he may leaves, and a consumer may wait for the next one
+                if seat.process is None and seat.role == "producer":
+                    self.take_seat(seat)
             for pid, (seat, beats, asleep) in list(waiting.items()):
                 if seat.process is None or seat.process.pid != pid or self.line_of(seat).beats > beats:
                     del waiting[pid]
