@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
-import procession
 from procession import _core
 from procession._process import stdlib
 from procession._process.wire import PROGRESS_BYTES, Succession
@@ -38,7 +37,7 @@ def installed_roots() -> tuple[str, ...]:
     import sysconfig  # noqa: PLC0415
 
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    paths |= {site.getusersitepackages(), *site.getsitepackages(), os.path.dirname(procession.__file__)}
+    paths |= {site.getusersitepackages(), *site.getsitepackages(), os.path.dirname(_core.__file__)}
     return tuple(os.path.join(path, "") for path in paths if path)
 
 
