@@ -89,9 +89,11 @@ class FileLock:
     Raises OSError if the file can be neither opened nor made, or if its file system knows no locks.
 
     >>> import tempfile
-    >>> with FileLock(tempfile.gettempdir() + "/procession.doctest", timeout=60) as lock:
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with FileLock(folder.name + "/only-one", timeout=60) as lock:
     ...     lock.locked()
     True
+    >>> folder.cleanup()
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], timeout: float | None = None) -> None:
