@@ -887,6 +887,15 @@ def test_list_is_complete() -> None:
     assert {name.partition(" ")[0] for name in TABLE} | set(ELSEWHERE) == functions()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> Iterator[None]:
+    """What is there before the first test is not looked through at each of some thousand collections."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     bench = Bench()
