@@ -9,6 +9,7 @@ forkserver and heap. A child that a template has made is no helper: its command 
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import sys
 import threading
@@ -23,6 +24,10 @@ import pytest
 SETTLE = float(os.environ.get("LEAKS_SETTLE", "2.0"))
 WALL = 0x40000000  # __WALL of wait(2), which Python does not name: children that send no SIGCHLD count, too
 HELPERS = ("guardian.py", "multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+# Semaphores of the standard library have the name of the program that began: its children inherit it.
+OUR_SEMAPHORES = f"sem.mp-{os.getpid()}-"
+multiprocessing.current_process()._config["semprefix"] = f"/mp-{os.getpid()}"  # type: ignore[attr-defined]
 
 failed = pytest.StashKey[bool]()
 
@@ -98,6 +103,8 @@ def shared_memory() -> Iterator[str]:
     for name in os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ():
         if name.startswith(("iox2_", "joblib_memmapping_folder_")):
             continue  # of iceoryx2, which benchmarks may run beside us; of joblib's pools, whose own tracker removes it later
+        if name.startswith("sem.mp-") and not name.startswith(OUR_SEMAPHORES):
+            continue  # of another program, which may have been killed: then it stays
         if not name.startswith("leak-") or name == f"leak-{os.getpid()}":
             yield name
 

@@ -27,6 +27,8 @@ from procession import _core
 from procession._memory import serialize  # noqa: F401 - gives the core its pickler
 
 CALLS = 1000
+# Some thousand calls, some of which give the CPU away: on a busy machine each waits for its turn.
+pytestmark = pytest.mark.timeout(500)
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
 RAISED = (
     ValueError,
