@@ -20,6 +20,10 @@ DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
 BUILT := $(VENV)/.built
 
+# How many runs go side by side, where one does not mind the other: tests, models, sanitizers.
+JOBS ?= 2
+SIDE_BY_SIDE := --no-print-directory -j $(JOBS) --output-sync=target
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -34,8 +38,8 @@ demo: $(BUILT)  ## index the standard library's sources with processes (KILL=1: 
 	$(PY) examples/index_source.py $(if $(KILL),--kill)
 
 test: $(BUILT) $(TEST)  ## the whole test suite, C programs included; says what it skipped (ARGS="-k queue" for a part)
-	$(if $(ARGS),,$(MAKE) --no-print-directory -C tests/core test)
-	$(PY) -m pytest $(ARGS)
+	$(if $(ARGS),,$(MAKE) $(SIDE_BY_SIDE) -C tests/core test)
+	$(PY) -m pytest $(or $(ARGS),-n $(JOBS) --dist worksteal)
 
 lint: $(BUILT) $(DEV)  ## formatting, types, layers, stubs, compiler warnings; changes nothing
 	$(BIN)/ruff format --check $(PY_CODE)
@@ -54,13 +58,16 @@ format: $(DEV)  ## put Python and C sources into the house's form
 	$(BIN)/clang-format -i $(C_FORMATTED)
 
 models: $(BASE)  ## breadth-first model checkers of the lock and queue protocols
-	set -e; for model in $(MODELS); do echo "== $$model"; $(PY) -m tests.models.$$model; done
+	$(MAKE) $(SIDE_BY_SIDE) $(MODELS:%=model-%)
+
+model-%: $(BASE)
+	@echo "== $*"; $(PY) -m tests.models.$*
 
 stepkill:  ## SIGKILL after every single instruction of every operation
-	$(MAKE) --no-print-directory -C tests/core stepkill
+	$(MAKE) --no-print-directory -j $(JOBS) -C tests/core stepkill
 
 sanitize:  ## the C core under the thread, address and undefined-behaviour sanitizers and valgrind
-	$(MAKE) --no-print-directory -C tests/core sanitize
+	$(MAKE) $(SIDE_BY_SIDE) -C tests/core sanitize
 
 KILLS ?= 500
 SEED ?= 1

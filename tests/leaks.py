@@ -9,6 +9,7 @@ forkserver and heap. A child that a template has made is no helper: its command 
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import sys
 import threading
@@ -21,7 +22,12 @@ import pytest
 
 # Seconds; what a dying process or the janitor's tick may need on a busy machine. The check's own tests shorten it.
 SETTLE = float(os.environ.get("LEAKS_SETTLE", "2.0"))
+WALL = 0x40000000  # __WALL of wait(2), which Python does not name: children that send no SIGCHLD count, too
 HELPERS = ("guardian.py", "multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+# Semaphores of the standard library have the name of the program that began: its children inherit it.
+OUR_SEMAPHORES = f"sem.mp-{os.getpid()}-"
+multiprocessing.current_process()._config["semprefix"] = f"/mp-{os.getpid()}"  # type: ignore[attr-defined]
 
 failed = pytest.StashKey[bool]()
 
@@ -60,6 +66,10 @@ def snapshot() -> Snapshot:
 
 def children() -> Iterator[str]:
     """Yield a line for each child of this process, zombies too, but for the helpers."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
+    except ChildProcessError:
+        return  # it has none, as after most tests: nothing needs to be looked for in the whole machine's list
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -93,6 +103,8 @@ def shared_memory() -> Iterator[str]:
     for name in os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else ():
         if name.startswith(("iox2_", "joblib_memmapping_folder_")):
             continue  # of iceoryx2, which benchmarks may run beside us; of joblib's pools, whose own tracker removes it later
+        if name.startswith("sem.mp-") and not name.startswith(OUR_SEMAPHORES):
+            continue  # of another program, which may have been killed: then it stays
         if not name.startswith("leak-") or name == f"leak-{os.getpid()}":
             yield name
 

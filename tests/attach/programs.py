@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[2]
 
 TOLD = """
 import os, sys, time, signal, threading
-import numpy as np
 import procession as mp
 
 for line in sys.stdin:

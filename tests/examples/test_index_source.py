@@ -115,13 +115,16 @@ def test_nothing_of_an_ended_demo_is_left(tmp_path: Path, how: signal.Signals) -
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    while len(descendants(tmp_path)) < 5:
-        time.sleep(0.01)
-    if how == signal.SIGINT:
-        os.killpg(program.pid, how)  # as a terminal does
-    else:
-        program.kill()
-    _, errors = program.communicate()
+    try:
+        while len(descendants(tmp_path)) < 5:
+            time.sleep(0.01)
+        if how == signal.SIGINT:
+            os.killpg(program.pid, how)  # as a terminal does
+        else:
+            program.kill()
+        _, errors = program.communicate()
+    finally:
+        program.kill()  # a demo that did not hear it would work on beside all other tests
     assert program.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert errors.decode().strip() == ("interrupted" if how == signal.SIGINT else "")
     while descendants(tmp_path):

@@ -27,6 +27,8 @@ from procession import _core
 from procession._memory import serialize  # noqa: F401 - gives the core its pickler
 
 CALLS = 1000
+# Some thousand calls, some of which give the CPU away: on a busy machine each waits for its turn.
+pytestmark = pytest.mark.timeout(500)
 ROUNDS = 3  # a leak grows in each of them, a cache in the first only
 RAISED = (
     ValueError,
@@ -885,6 +887,15 @@ def functions() -> set[str]:
 
 def test_list_is_complete() -> None:
     assert {name.partition(" ")[0] for name in TABLE} | set(ELSEWHERE) == functions()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> Iterator[None]:
+    """What is there before the first test is not looked through at each of some thousand collections."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

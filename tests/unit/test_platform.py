@@ -15,7 +15,12 @@ from tests.helpers import error_of, output_of
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ["robust_list", "waitv", "pending_wake", "siblings"]
-SWITCHED_OFF = [*FEATURES, ",".join(FEATURES)]
+SWITCHED_OFF = ["robust_list", "waitv", "pending_wake", ",".join(FEATURES)]
+CORE_FILES = [
+    str(file)
+    for file in sorted(Path(__file__).parent.glob("test_*.py"))
+    if "pytest.mark.core" in file.read_text("utf-8")
+]
 
 # Without the kernel's list of held locks it does not wake for the dead either.
 MISSING = {
@@ -76,15 +81,35 @@ def test_unknown_ability_in_the_environment_is_refused(use: str) -> None:
     assert said == "ValueError: PROCESSION_DISABLE names 'robust'; known are robust_list, waitv, pending_wake, siblings"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("features", SWITCHED_OFF)
-def test_promises_hold_with_abilities_switched_off(features: str) -> None:
+def run_core(files: list[str], features: str, *options: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "core", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "core", "-p", "no:cacheprovider", "tests/unit"],
+        [*command, *options, *files],
         cwd=ROOT,
-        env=os.environ | {"PROCESSION_DISABLE": features},
+        env=os.environ | {"PROCESSION_DISABLE": features, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
+
+
+# Each test of these runs has a watchdog of its own; the one of the whole is for many tests on a busy machine.
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("features", SWITCHED_OFF)
+def test_promises_hold_with_abilities_switched_off(features: str, half: int) -> None:
+    run_core(CORE_FILES[half::2], features)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_promises_hold_where_a_template_cannot_make_siblings() -> None:
+    # Who starts nobody by a template never asks for this ability.
+    run_core(CORE_FILES, "siblings", "-k", "forkserver")
+
+
+def test_every_file_with_the_mark_is_run_again() -> None:
+    assert {Path(file).stem for file in CORE_FILES} >= {"test_locks", "test_queue", "test_condition", "test_semaphore"}

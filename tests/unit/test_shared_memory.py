@@ -257,11 +257,27 @@ def test_nothing_in_dev_shm_and_no_tracker() -> None:
         import os
         from multiprocessing import resource_tracker
         from procession.shared_memory import SharedMemory, ShareableList
-        before = os.listdir("/dev/shm")
         block, items = SharedMemory(create=True, size=1 << 20), ShareableList([1])
-        print(os.listdir("/dev/shm") == before, resource_tracker._resource_tracker._fd)
+        # What this program has there, not what is there: other programs of the machine come and go.
+        with open("/proc/self/maps") as maps:
+            used = [line for line in maps if "/dev/shm" in line]
+        open_ones = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        used += [name for name in open_ones if name.startswith("/dev/shm")]
+        print(used, resource_tracker._resource_tracker._fd)
     """
-    assert output_of(program) == "True None"
+    assert output_of(program) == "[] None"
+
+
+def test_theirs_would_be_seen_in_dev_shm() -> None:
+    program = """if 1:
+        from multiprocessing.shared_memory import SharedMemory
+        block = SharedMemory(create=True, size=1 << 20)
+        with open("/proc/self/maps") as maps:
+            print(any("/dev/shm" in line for line in maps))
+        block.close()
+        block.unlink()
+    """
+    assert output_of(program) == "True"
 
 
 # ---- pickling -----------------------------------------------------------------------------------
