@@ -102,6 +102,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("method", choices=["fork", "spawn", "forkserver"])
     parser.add_argument("-k", action="append", default=[], metavar="PATTERN", help="part of a test's name")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="Class.test, and no other")
     parser.add_argument("--exclude", action="append", default=[], metavar="NAME", help="Class.test that is left out")
     parser.add_argument("--patience", type=float, default=300, help="seconds for one test, or for the program's end")
     given = parser.parse_args()
@@ -112,6 +113,7 @@ def main() -> int:
     loader = unittest.TestLoader()
     everything = tests(loader.loadTestsFromName(f"test.test_multiprocessing_{given.method}"))
     chosen = [item for item in everything if not given.k or any(pattern in short(item) for pattern in given.k)]
+    chosen = [item for item in chosen if not given.only or short(item) in given.only]
     left_out = sorted({short(item) for item in chosen} & set(given.exclude))
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         if patched:
