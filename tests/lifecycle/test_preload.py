@@ -217,6 +217,33 @@ def test_named_modules_are_imported_wherever_they_lie(tmp_path: Path) -> None:
     assert told["main"] == told["pid"]  # it was not named, as with multiprocessing
 
 
+CHILD_THAT_IMPORTS = """
+import os, sys
+import multiprocessing
+import procession
+
+def tell():
+    os.write(1, f"{sorted(set(sys.modules) - BEFORE)}\\n".encode())
+
+if __name__ == "__main__":
+    multiprocessing.set_forkserver_preload(NAMED)
+    for _ in range(2):
+        process = procession.Process(target=tell, start_method="forkserver")
+        process.start()
+        process.join()
+else:
+    BEFORE = set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("named", [["__main__"], ["__main__", "json"]])
+def test_child_imports_nothing_of_ours(tmp_path: Path, named: list[str]) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(CHILD_THAT_IMPORTS.replace("NAMED", repr(named)))
+    run = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("[]\n" * 2, "")
+
+
 def test_nothing_is_imported_if_the_program_names_nothing(tmp_path: Path) -> None:
     _, told, refused = trial(tmp_path, {"one": ""}, named="multiprocessing.set_forkserver_preload([])")
     assert (told["loaded"], told["main"], refused) == ([], told["pid"], [])
@@ -319,7 +346,14 @@ def test_numpy_is_imported_beforehand_and_draws_other_numbers_in_each_child(tmp_
 
 @pytest.mark.parametrize(
     ("name", "verdict"),
-    [("json", True), ("sys", True), ("pytest", True), ("tests.lifecycle.tools", False), ("__main__", False)],
+    [
+        ("json", True),
+        ("sys", True),
+        ("pytest", True),
+        ("procession._process.preload", True),
+        ("tests.lifecycle.tools", False),
+        ("__main__", False),
+    ],
 )
 def test_modules_that_are_not_the_program_s_own(name: str, verdict: bool) -> None:
     __import__(name)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import procession
-from tests.stress import piping
+from tests.stress import piping, places
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_ones_hold_up_nobody(seed: int) -> None:
-    assert piping.torture(60, seed).kills == 60
+    assert places.torture(piping.Piping, 60, seed).kills >= 60
 
 
 def test_a_pipe_that_tells_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,10 +22,10 @@ def test_a_pipe_that_tells_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> N
         return multiprocessing.Pipe(duplex)
 
     monkeypatch.setattr(procession, "Pipe", pipe)
-    monkeypatch.setattr(piping, "STUCK", 2.0)
-    monkeypatch.setattr(piping, "METHODS", ["fork"])
+    monkeypatch.setattr(places, "STUCK", 2.0)
+    monkeypatch.setattr(places, "METHODS", ["fork"])
     with pytest.raises(RuntimeError, match=r"not told of a death|stuck|ended by itself"):
-        piping.torture(20, 1)
+        places.torture(piping.Piping, 20, 1)
 
 
 @pytest.mark.parametrize(

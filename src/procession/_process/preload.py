@@ -32,12 +32,12 @@ ACTIONS = {"antigravity", "this", "readline", "rlcompleter", "idlelib", "turtled
 
 @cache
 def installed_roots() -> tuple[str, ...]:
-    """Return the folders of the standard library and of installed packages."""
+    """Return the folders of the standard library, of installed packages, and our own, wherever it is run from."""
     import site  # noqa: PLC0415 - a template, which has to import this file, needs neither
     import sysconfig  # noqa: PLC0415
 
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    paths |= {site.getusersitepackages(), *site.getsitepackages()}
+    paths |= {site.getusersitepackages(), *site.getsitepackages(), os.path.dirname(_core.__file__)}
     return tuple(os.path.join(path, "") for path in paths if path)
 
 

@@ -18,6 +18,7 @@ from procession._memory.domain import domains
 from procession._process import prologue, stdlib
 from procession._process.child import begin, leave_report
 from procession._process.preload import preload
+from procession._process.process import Process  # noqa: F401 - what the owner sends: else each child imports it
 from procession._process.wire import (
     CHILD,
     HAS_ENVIRONMENT,
