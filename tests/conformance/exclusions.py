@@ -19,6 +19,7 @@ class Exclusion(NamedTuple):
     shown_by: str = ""  # of BETTER, and of what is behind a PRIVATE one: file::test
     methods: tuple[str, ...] = ("fork", "spawn", "forkserver")
     since: tuple[int, int] = (3, 11)  # of Python
+    at_times: bool = False  # it passes where the machine is slow enough
 
 
 EXCLUSIONS: list[Exclusion] = [
@@ -35,6 +36,13 @@ EXCLUSIONS: list[Exclusion] = [
         "tests/unit/test_queue.py::test_unpicklable_raises_in_put_and_nothing_is_lost",
     ),
     Exclusion(
+        "TestIgnoreEINTR.test_ignore",
+        "BETTER",
+        "it wants a child to be there 0.1 s after it began to send 16 MiB, which are to wait for their receiver: ours has sent them and ended",
+        "tests/unit/test_pipe.py::test_sender_of_a_large_message_ends_before_it_is_received",
+        at_times=True,
+    ),
+    Exclusion(
         "TestStartMethod.test_mixed_startmethod",
         "BETTER",
         "it wants a RuntimeError for a lock of the context fork in a process of spawn: with ours that works",
@@ -44,7 +52,7 @@ EXCLUSIONS: list[Exclusion] = [
     Exclusion(
         "TestResourceTracker.test_resource_tracker",
         "PRIVATE",
-        "it asks a lock for _semlock.name, and waits for the resource tracker to remove that semaphore: ours have no name",
+        "it asks a lock for _semlock.name, and unlinks a semaphore and a block by resource_tracker._CLEANUP_FUNCS: ours have no such names",
         "tests/unit/test_contexts.py::test_no_resource_tracker_is_started",
     ),
     Exclusion(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.borrowed import MAY_BE, MAY_NOT_BE
 from tests.conformance.exclusions import EXCLUSIONS, Exclusion, names_for
 
 ROOT = Path(__file__).parents[2]
@@ -33,3 +34,14 @@ def test_only_names_of_the_suite_are_left_out() -> None:
         kind, test = name.split(".")
         kind = re.sub(r"^With(Processes|Threads|Manager)", "_", kind)
         assert re.search(rf"^class {kind}\(.*?^    def {test}\(", text, flags=re.MULTILINE | re.DOTALL), name
+
+
+def test_page_says_what_is_left_out_and_what_is_borrowed() -> None:
+    text = (ROOT / "docs" / "reference" / "conformance.md").read_text()
+    for item in EXCLUSIONS:
+        assert f"| {item.kind} | {item.reason} | `{item.shown_by.removeprefix('tests/')}` |" in text
+    assert sum(
+        line.startswith("| `") and ("| PRIVATE |" in line or "| BETTER |" in line) for line in text.splitlines()
+    ) == len(EXCLUSIONS)
+    for name, why in (MAY_BE | MAY_NOT_BE).items():
+        assert f"| `{name}` | {why} |" in text

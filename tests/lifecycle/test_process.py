@@ -179,6 +179,18 @@ def test_nothing_is_held_for_a_child_that_has_ended(method: str) -> None:
     assert domain.used()["payloads"] <= before - (1 << 20)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_child_that_has_ended_is_reaped_before_anybody_joins_it(method: str) -> None:
+    process = Process(target=len, args=((),), start_method=method)
+    process.start()
+    pid = process.pid
+    assert pid is not None
+    until(lambda: state(pid) == "X")  # and no zombie
+    process.kill()  # whoever has its pid now, is not hit
+    process.join()
+    assert process.exitcode == 0
+
+
 # ---- suspend and resume ---------------------------------------------------------------------
 
 

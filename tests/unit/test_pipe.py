@@ -352,6 +352,23 @@ def test_larger_message_than_the_bound_travels_alone(ends: Ends) -> None:
     assert len(ends[1].recv_bytes()) == 3 * MAX_BYTES
 
 
+LARGE = 16 * 1024 * 1024 + 1  # more than any pipe or socket of the kernel takes
+
+
+@method
+def test_sender_of_a_large_message_ends_before_it_is_received(ends: Ends, method: str) -> None:
+    sender: Any = procession.get_context(method).Process(target=send_large, args=(ends[1],))
+    sender.start()
+    sender.join()
+    assert sender.exitcode == 0
+    sender.close()
+    assert ends[0].recv_bytes() == b"x" * LARGE
+
+
+def send_large(connection: Connection) -> None:
+    connection.send_bytes(b"x" * LARGE)
+
+
 @core
 def test_close_calls_back_who_waits(ends: Ends) -> None:
     with thread(ends[0].recv) as got:
@@ -381,6 +398,36 @@ def signals_its_parent(connection: Connection, parent: int) -> None:
     waits(connection)
     os.kill(parent, signal.SIGUSR1)
     assert connection.recv() == "done"
+
+
+def test_send_and_recv_go_on_after_a_signal_handler(ends: Ends) -> None:
+    called = procession.Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: called.set())
+    try:
+        with child(interrupts, ends[1], called, os.getpid()):
+            assert ends[0].recv() == "late"
+            called.clear()
+            for _ in range(3):
+                ends[0].send_bytes(bytes(MAX_BYTES // 2 - 100))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def interrupts(connection: Connection, called: procession.Event, parent: int) -> None:
+    """Let the parent's handler run while it waits in recv(), and then in its third send()."""
+    interrupt(connection, called, parent)
+    connection.send("late")
+    until(lambda: not called.is_set())
+    interrupt(connection, called, parent)
+    for _ in range(3):
+        assert len(connection.recv_bytes()) == MAX_BYTES // 2 - 100
+
+
+def interrupt(connection: Connection, called: procession.Event, parent: int) -> None:
+    waits(connection)
+    os.kill(parent, signal.SIGUSR1)
+    assert called.wait()
+    waits(connection)
 
 
 # ---- the other end is over
