@@ -2,6 +2,7 @@
  * ring_object.c. */
 #include "objects.h"
 
+#include "../leader.h"
 #include "../priority.h"
 #include "../sweep.h"
 

@@ -6,6 +6,7 @@
 #include "objects.h"
 
 #include "../bell.h"
+#include "../leader.h"
 
 #define STACK_BUFFER 1024
 /* get_nowait() on a queue that has items waits so long for another taker to finish. */
