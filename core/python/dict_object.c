@@ -36,22 +36,16 @@ dict_init(DictObject *self, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s", names, &domain_object, &name)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(&self->shared, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->shared.offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     uint64_t offset;
     uint32_t generation;
     pn_status status = pn_dict_new(domain->domain, name, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "SharedDict", name);
+    if (pn_shared_take(&self->shared, domain, status, offset, generation, "SharedDict", name) < 0) {
         return -1;
     }
-    pn_shared_set(&self->shared, domain, offset, generation);
     PyObject *opened = dict_open(self, NULL);
     Py_XDECREF(opened);
     return opened ? 0 : -1;
@@ -134,12 +128,7 @@ static pn_status
 run_sleeping(DictObject *self, call *call)
 {
     pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_dict_run(&self->dict, &call->op, PN_FOREVER);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
+    PN_SLEEP(status, pn_dict_run(&self->dict, &call->op, PN_FOREVER));
     if (status == PN_INTERRUPTED) {
         pn_dict_give_up(&self->dict, &call->op);
     }

@@ -21,49 +21,21 @@ raise_for(SharedObject *self, pn_status status)
 }
 
 static int
-init_as(SharedObject *self, PyObject *args, PyObject *kwargs, pn_object_type type)
-{
-    static char *names[] = {"domain", "name", NULL};
-    PyObject *domain_object;
-    const char *name = "";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s", names, &domain_object, &name)) {
-        return -1;
-    }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
-    if (domain == NULL) {
-        return -1;
-    }
-    if (self->offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
-        return -1;
-    }
-    uint64_t offset;
-    uint32_t generation;
-    pn_status status = pn_object_new(domain->domain, type, name, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "lock", name);
-        return -1;
-    }
-    pn_shared_set(self, domain, offset, generation);
-    return 0;
-}
-
-static int
 mutex_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    return init_as(self, args, kwargs, PN_OBJECT_MUTEX);
+    return pn_shared_init(self, args, kwargs, PN_OBJECT_MUTEX, "lock");
 }
 
 static int
 rlock_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    return init_as(self, args, kwargs, PN_OBJECT_RLOCK);
+    return pn_shared_init(self, args, kwargs, PN_OBJECT_RLOCK, "lock");
 }
 
 static int
 lock_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    return init_as(self, args, kwargs, PN_OBJECT_LOCK);
+    return pn_shared_init(self, args, kwargs, PN_OBJECT_LOCK, "lock");
 }
 
 /* ---- acquiring ------------------------------------------------------------ */

@@ -10,8 +10,6 @@
 #include "../bell.h"
 #include "../pipe.h"
 
-#define STACK_BUFFER 1024
-
 typedef struct {
     SharedObject shared; /* the end's object */
     pn_pipe_end end;
@@ -275,7 +273,7 @@ connection_send(ConnectionObject *self, PyObject *obj)
     if (!enter_to_write(self)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
     int result = pn_encode(self->state, (PyObject *)self, &out, obj);
     if (result == 0) {
@@ -334,7 +332,7 @@ connection_send_bytes(ConnectionObject *self, PyObject *args, PyObject *kwargs)
         !enter_to_write(self)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
     Py_buffer view;
     int result = PyObject_GetBuffer(object, &view, PyBUF_SIMPLE);
@@ -401,7 +399,7 @@ connection_recv(ConnectionObject *self, PyObject *Py_UNUSED(none))
     if (!enter_to_read(self)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
     if (receive(self, &sink) == 0) {
@@ -456,7 +454,7 @@ connection_recv_bytes(ConnectionObject *self, PyObject *args, PyObject *kwargs)
     if (!enter_to_read(self)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
     pn_message message;
@@ -501,7 +499,7 @@ raise_too_short(const pn_message *message)
 static PyObject *
 receive_into(ConnectionObject *self, const Py_buffer *view, Py_ssize_t offset)
 {
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
     pn_message message;

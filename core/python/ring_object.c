@@ -8,10 +8,6 @@
 #include "../bell.h"
 #include "../leader.h"
 
-#define STACK_BUFFER 1024
-/* get_nowait() on a queue that has items waits so long for another taker to finish. */
-#define NOWAIT_NS (50 * 1000000LL)
-
 PyObject *
 pn_ring_raise(RingObject *self, pn_status status)
 {
@@ -43,12 +39,8 @@ pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased)
                                      &max_bytes, &max_deliveries)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(&self->shared, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->shared.offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     uint64_t offset;
@@ -57,11 +49,9 @@ pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased)
         leased ? pn_ring_new_leased(domain->domain, name, maxsize, max_bytes, max_deliveries,
                                     &offset, &generation)
                : pn_ring_new(domain->domain, name, maxsize, max_bytes, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "Queue", name);
+    if (pn_shared_take(&self->shared, domain, status, offset, generation, "Queue", name) < 0) {
         return -1;
     }
-    pn_shared_set(&self->shared, domain, offset, generation);
     PyObject *opened = ring_open(self, NULL);
     Py_XDECREF(opened);
     return opened ? 0 : -1;
@@ -73,83 +63,13 @@ ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
     return pn_ring_init(self, args, kwargs, false);
 }
 
-/* ---- arguments: (first, block=True, timeout=None) by position or name ------------ */
-
-typedef struct {
-    PyObject *first;
-    int block;
-    PyObject *timeout;
-} call_arguments;
-
-static int
-parse(const char *function, const char *first_name, PyObject *const *args, Py_ssize_t count,
-      PyObject *names, call_arguments *call)
-{
-    const char *known[3] = {first_name, "block", "timeout"};
-    PyObject *values[3] = {NULL, NULL, NULL};
-    int skip = first_name == NULL;
-    if (count > 3 - skip) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments", function, 3 - skip);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        values[i + skip] = args[i];
-    }
-    Py_ssize_t keywords = names ? PyTuple_GET_SIZE(names) : 0;
-    for (Py_ssize_t i = 0; i < keywords; i++) {
-        PyObject *name = PyTuple_GET_ITEM(names, i);
-        int place = -1;
-        for (int k = skip; k < 3; k++) {
-            if (PyUnicode_CompareWithASCIIString(name, known[k]) == 0) {
-                place = k;
-            }
-        }
-        if (place < 0 || values[place] != NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'",
-                         function, name);
-            return -1;
-        }
-        values[place] = args[count + i];
-    }
-    if (!skip && values[0] == NULL) {
-        PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", function, first_name);
-        return -1;
-    }
-    call->first = values[0];
-    call->block = values[1] ? PyObject_IsTrue(values[1]) : 1;
-    call->timeout = values[2];
-    return call->block < 0 ? -1 : 0;
-}
-
 static int
 check_open(RingObject *self)
 {
-    if (!pn_shared_made(&self->shared)) {
-        return -1;
-    }
-    if (self->closed) {
-        PyErr_Format(PyExc_ValueError, "Queue '%s' is closed in this process (pid %d)",
-                     pn_shared_cell(&self->shared)->name, (int)getpid());
-        return -1;
-    }
-    return 0;
+    return pn_shared_open(&self->shared, self->closed, "Queue");
 }
 
 /* ---- put ---------------------------------------------------------------------------- */
-
-/* Sleep with the GIL let go. */
-static pn_status
-put_sleeping(RingObject *self, const pn_batch *batch, int64_t deadline)
-{
-    pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_ring_put(&self->ring, batch, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
-    return status;
-}
 
 /* 0, or -1 with an exception: Full, ShutDown, DomainFull, or a signal handler's. */
 static int
@@ -163,7 +83,8 @@ put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
         return 0;
     }
     if (status == PN_BUSY || (status == PN_FULL && block)) {
-        status = put_sleeping(self, batch, block ? deadline : pn_now() + NOWAIT_NS);
+        int64_t until = block ? deadline : pn_now() + PN_NOWAIT_NS;
+        PN_SLEEP(status, pn_ring_put(&self->ring, batch, until));
     }
     if (status == PN_OK) {
         return 0;
@@ -184,17 +105,17 @@ PyDoc_STRVAR(put_doc,
 static PyObject *
 ring_put(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    call_arguments call = {.block = 1};
+    pn_call call = {.block = 1};
     if (count == 1 && names == NULL) {
         call.first = args[0];
-    } else if (parse("put", "obj", args, count, names, &call) < 0) {
+    } else if (pn_parse_call("put", "obj", args, count, names, &call) < 0) {
         return NULL;
     }
     int64_t deadline = PN_FOREVER;
     if (check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
     int result = pn_encode(self->state, (PyObject *)self, &out, call.first);
     if (result == 0) {
@@ -273,13 +194,13 @@ PyDoc_STRVAR(put_many_doc,
 static PyObject *
 ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    call_arguments call = {.block = 1};
+    pn_call call = {.block = 1};
     int64_t deadline = PN_FOREVER;
-    if (parse("put_many", "items", args, count, names, &call) < 0 || check_open(self) < 0 ||
+    if (pn_parse_call("put_many", "items", args, count, names, &call) < 0 || check_open(self) < 0 ||
         (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER * 4 / sizeof(uint64_t)];
     pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
     int result = encode_all(self, &out, call.first);
     size_t at = 0;
@@ -320,19 +241,6 @@ ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
 
 /* ---- get ---------------------------------------------------------------------------- */
 
-static pn_status
-get_sleeping(RingObject *self, pn_sink *sink, int64_t deadline)
-{
-    pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_ring_get(&self->ring, sink, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
-    return status;
-}
-
 static int
 take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
 {
@@ -342,7 +250,8 @@ take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
         return 0;
     }
     if (status == PN_BUSY || (status == PN_EMPTY && block)) {
-        status = get_sleeping(self, sink, block ? deadline : pn_now() + NOWAIT_NS);
+        int64_t until = block ? deadline : pn_now() + PN_NOWAIT_NS;
+        PN_SLEEP(status, pn_ring_get(&self->ring, sink, until));
         pn_bell_settle(self->shared.domain, self->shared.offset);
     }
     if (status == PN_OK) {
@@ -372,9 +281,9 @@ PyDoc_STRVAR(get_doc,
 static inline int
 take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names, pn_sink *sink)
 {
-    call_arguments call = {.block = 1};
+    pn_call call = {.block = 1};
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse("get", NULL, args, count, names, &call) < 0) {
+    if ((count || names) && pn_parse_call("get", NULL, args, count, names, &call) < 0) {
         return -1;
     }
     if (check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
@@ -393,7 +302,7 @@ pn_ring_take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyOb
 static PyObject *
 ring_get(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
     if (take_for(self, args, count, names, &sink) == 0) {
@@ -460,10 +369,10 @@ PyDoc_STRVAR(get_many_doc,
 static PyObject *
 ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    call_arguments call = {.block = 1};
+    pn_call call = {.block = 1};
     int64_t deadline = PN_FOREVER;
-    if (parse("get_many", "max_items", args, count, names, &call) < 0 || check_open(self) < 0 ||
-        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+    if (pn_parse_call("get_many", "max_items", args, count, names, &call) < 0 ||
+        check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
         return NULL;
     }
     Py_ssize_t most = PyNumber_AsSsize_t(call.first, PyExc_OverflowError);
@@ -474,7 +383,7 @@ ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
         PyErr_Format(PyExc_ValueError, "max_items must be 1 or more, not %zd", most);
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER * 4 / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = (uint64_t)most};
     PyObject *result = NULL;
     if (take(self, &sink, call.block, deadline) == 0) {
