@@ -104,14 +104,27 @@ typedef struct {
     bool closed; /* by this process */
 } RingObject;
 
-/* --- ring_object.c, for lease_object.c --- */
+/* --- ring_object.c, for lease_object.c and ring_many.c --- */
 /* tp_init of both kinds. */
 int pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased);
 PyObject *pn_ring_raise(RingObject *self, pn_status status);
 /* Take records to the sink, for get(block, timeout); -1 with an exception. */
 int pn_ring_take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names,
                      pn_sink *sink);
+/* -1 with an exception: not made, or closed in this process. */
+int pn_ring_check_open(RingObject *self);
+/* 0, or -1 with an exception: Full, ShutDown, DomainFull, or a signal handler's. */
+int pn_ring_put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline);
+/* The same, of a get: Empty, ShutDown. */
+int pn_ring_take(RingObject *self, pn_sink *sink, bool block, int64_t deadline);
 void pn_sink_free(pn_sink *sink);
+
+/* --- ring_many.c: methods --- */
+extern const char pn_put_many_doc[], pn_get_many_doc[];
+PyObject *pn_ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *names);
+PyObject *pn_ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *names);
 
 /* --- shared_object.c --- */
 /* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
@@ -160,7 +173,15 @@ pn_shared_open(SharedObject *self, bool closed, const char *what)
     return 0;
 }
 
-/* --- lock_object.c, for condition_object.c: any of the three locks --- */
+/* --- lock_object.c, for lock_given.c --- */
+bool pn_lock_is_ledger(SharedObject *self);
+/* Sleep with the GIL let go, looking for signals after every slice. */
+pn_status pn_lock_sleep(SharedObject *self, pn_lock *lock, int64_t deadline, bool ledger);
+/* It was released: who waits for it among others hears of it (listen.h). */
+void pn_lock_tell(SharedObject *self);
+PyObject *pn_lock_raise(SharedObject *self, pn_status status);
+
+/* --- lock_given.c, for condition_object.c: any of the three locks --- */
 /* Does the caller hold it: this thread, of a Lock this process? */
 bool pn_lock_is_held(SharedObject *lock);
 /* Let go of it, however often it is held; for pn_lock_take_back. */
