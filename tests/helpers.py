@@ -112,7 +112,7 @@ def error_of(program: str, **environment: str) -> str:
     """The last line of what a program that must fail says, after the module of the exception's class."""
     result = python(program, **environment)
     assert result.returncode == 1, result
-    return result.stderr.strip().splitlines()[-1].rpartition("procession._base.errors.")[2]
+    return result.stderr.strip().splitlines()[-1].removeprefix("procession.")
 
 
 def unmade(shared: Any) -> Any:

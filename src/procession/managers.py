@@ -1,5 +1,6 @@
 """Managers, as ``multiprocessing.managers`` names them: the standard library's classes, with a server process of ours."""
 
+from collections.abc import Iterable
 from multiprocessing import managers as _managers
 from multiprocessing.managers import ArrayProxy as ArrayProxy  # type: ignore[attr-defined]
 from multiprocessing.managers import BaseProxy as BaseProxy
@@ -10,6 +11,7 @@ from multiprocessing.managers import Token as Token
 from multiprocessing.managers import ValueProxy as ValueProxy
 from typing import Any
 
+from procession import shared_memory
 from procession._compat.contexts import default
 
 __all__ = ["BaseManager", "BaseProxy", "Namespace", "SharedMemoryManager", "SyncManager", "Token"]
@@ -28,7 +30,8 @@ class _Ours:
         shutdown_timeout: float = 1.0,
     ) -> None:
         ctx = default.get_context() if ctx is None else ctx
-        super().__init__(address, authkey, serializer, ctx, shutdown_timeout=shutdown_timeout)  # type: ignore[call-arg]
+        # Of all of them this is what is needed: SharedMemoryManager's own would start a resource tracker.
+        _managers.BaseManager.__init__(self, address, authkey, serializer, ctx, shutdown_timeout=shutdown_timeout)  # type: ignore[arg-type]
 
 
 class BaseManager(_Ours, _managers.BaseManager):
@@ -39,5 +42,57 @@ class SyncManager(_Ours, _managers.SyncManager):
     """The standard library's SyncManager; its server is a process of ours."""
 
 
+class _Blocks:
+    """The blocks that a server removes with itself: what its base class keeps in the place of this looks for other memory."""
+
+    def __init__(self) -> None:
+        self.segment_names: list[str] = []
+
+    def register_segment(self, name: str) -> None:
+        self.segment_names.append(name)
+
+    def destroy_segment(self, name: str) -> None:
+        self.segment_names.remove(name)
+        block = shared_memory.SharedMemory(name)
+        block.close()
+        block.unlink()
+
+    def unlink(self) -> None:
+        for name in self.segment_names[:]:
+            self.destroy_segment(name)
+
+
+class _Server(_managers.SharedMemoryServer):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.shared_memory_context = _Blocks()
+
+
 class SharedMemoryManager(_Ours, _managers.SharedMemoryManager):
-    """The standard library's SharedMemoryManager; its server is a process of ours."""
+    """The standard library's SharedMemoryManager over a process and over shared memory of ours: there is no resource tracker.
+
+    What is made by it goes with ``shutdown()``; what is made while its server has been killed raises, and is not left.
+    """
+
+    _Server = _Server
+
+    def SharedMemory(self, size: int) -> shared_memory.SharedMemory:  # type: ignore[override]  # noqa: N802
+        """A new block of so many bytes, which goes with the manager."""
+        block = shared_memory.SharedMemory(None, create=True, size=size)
+        self._track(block)
+        return block
+
+    def ShareableList(self, sequence: Iterable[Any]) -> shared_memory.ShareableList:  # type: ignore[override]  # noqa: N802
+        """A new list of these, which goes with the manager."""
+        made = shared_memory.ShareableList(sequence)
+        self._track(made.shm)
+        return made
+
+    def _track(self, block: shared_memory.SharedMemory) -> None:
+        try:
+            with self._Client(self._address, authkey=self._authkey) as connection:  # type: ignore[attr-defined]
+                _managers.dispatch(connection, None, "track_segment", (block.name,))  # type: ignore[attr-defined]
+        except BaseException:
+            block.close()
+            block.unlink()
+            raise

@@ -5,12 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.context
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import procession
+from procession import managers
 from procession._compat.contexts import DefaultContext
+from procession._memory.domain import domains
 from tests.helpers import METHODS, output_of
 
 CLASSES = {"fork": "ForkProcess", "spawn": "SpawnProcess", "forkserver": "ForkServerProcess"}
@@ -201,6 +206,44 @@ def test_pool_works_with_processes_of_ours(method: str) -> None:
         assert pool.map(abs, range(-9, 0)) == list(range(9, 0, -1))
         pool.close()
         pool.join()
+
+
+MANAGED = """
+import os, sys
+from multiprocessing import resource_tracker
+from procession import managers, shared_memory
+
+if __name__ == "__main__":
+    with managers.SharedMemoryManager() as manager:
+        block, words = manager.SharedMemory(1000), manager.ShareableList(["a", 1])
+        names = block.name, words.shm.name
+        print(type(block) is shared_memory.SharedMemory, list(shared_memory.ShareableList(name=names[1])))
+        block.close()
+        words.shm.close()
+    for name in names:
+        try:
+            shared_memory.SharedMemory(name)
+        except FileNotFoundError:
+            print("gone")
+    print(resource_tracker._resource_tracker._fd)
+"""
+
+
+def test_shared_memory_manager_has_blocks_of_ours(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(MANAGED)
+    run = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert (run.stdout.splitlines(), run.stderr) == (["True ['a', 1]", "gone", "gone", "None"], "")
+
+
+def test_block_that_no_manager_tracks_is_not_left() -> None:
+    with managers.SharedMemoryManager() as manager:
+        manager._process.kill()  # type: ignore[attr-defined]
+        manager._process.join()  # type: ignore[attr-defined]
+        before = domains.current().objects()
+        with pytest.raises(OSError, match=r"refused|No such file"):
+            manager.SharedMemory(1000)
+        assert domains.current().objects() == before
 
 
 def test_no_resource_tracker_is_started() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import procession
 from procession._base import errors
+from tests.helpers import python
 
 BASES: dict[str, type[BaseException]] = {
     "Ambiguous": LookupError,
@@ -74,3 +75,16 @@ def test_owner_died_says_who_and_what_to_do() -> None:
     text = str(procession.OwnerDied("stock"))
     assert "the last owner of Mutex 'stock' died holding it" in text
     assert "on_owner_death=repair" in text
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_exception_is_shown_as_users_name_it(name: str) -> None:
+    kind = getattr(errors, name)
+    if kind is not getattr(standard, name, None):
+        assert f"{kind.__module__}.{kind.__qualname__}" == f"procession.{name}"
+    assert pickle.loads(pickle.dumps(kind)) is kind
+
+
+def test_traceback_shows_it_as_users_name_it() -> None:
+    said = python("import procession; procession.Mutex().release()").stderr
+    assert said.splitlines()[-1].startswith("procession.NotOwner: ")

@@ -218,8 +218,11 @@ def test_lock_without_a_name_has_a_number(lock: AnyLock) -> None:
     assert kind().name.startswith(f"{kind.__name__}-")
 
 
-def test_long_name_is_cut_at_a_character(lock: AnyLock) -> None:
-    assert type(lock)(name="é" * 40).name == "é" * 23
+def test_name_that_does_not_fit_is_refused(lock: AnyLock) -> None:
+    longest = "é" * 23 + "e"
+    assert type(lock)(name=longest).name == longest
+    with pytest.raises(ValueError, match="name must have 47 bytes in UTF-8 at most, not 48: 'éééé"):
+        type(lock)(name="é" * 24)
 
 
 # ---- deaths

@@ -70,8 +70,9 @@ def test_each_missing_ability_has_its_cost_in_words() -> None:
     assert text.count("up to 50 ms") == 3
 
 
-def test_unknown_ability_in_the_environment_is_refused() -> None:
-    said = error_of("import procession; procession.doctor()", PROCESSION_DISABLE="waitv,robust")
+@pytest.mark.parametrize("use", ["doctor", "Lock"])
+def test_unknown_ability_in_the_environment_is_refused(use: str) -> None:
+    said = error_of(f"import procession; procession.{use}()", PROCESSION_DISABLE="waitv,robust")
     assert said == "ValueError: PROCESSION_DISABLE names 'robust'; known are robust_list, waitv, pending_wake, siblings"
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 __all__ = ["bound", "integer", "label", "seconds", "size"]
 
 LARGEST = (1 << 63) - 1
+LABEL_BYTES = 47  # PN_NAME of core/object.h, and a NUL
 
 _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(lambda: itertools.count(1))
 
@@ -18,6 +19,8 @@ def label(kind: str, name: object) -> str:
         return f"{kind}-{next(_numbers[kind])}"
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, not {type(name).__name__}")
+    if len(name.encode()) > LABEL_BYTES:
+        raise ValueError(f"name must have {LABEL_BYTES} bytes in UTF-8 at most, not {len(name.encode())}: {name!r}")
     return name
 
 

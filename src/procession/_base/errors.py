@@ -145,3 +145,9 @@ if TYPE_CHECKING or sys.version_info < (3, 13):
 
 else:
     ShutDown = queue.ShutDown
+
+
+# As users know them, in tracebacks; and pickles do not name the file.
+for _name in __all__:
+    if globals()[_name].__module__ == __name__:
+        globals()[_name].__module__ = "procession"

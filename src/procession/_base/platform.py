@@ -53,6 +53,13 @@ class Report(NamedTuple):
         return "\n".join(lines)
 
 
+def check_disabled() -> None:
+    """Raise ValueError if ``PROCESSION_DISABLE`` names what the core would not understand, and so not switch off."""
+    for name in filter(None, os.environ.get("PROCESSION_DISABLE", "").split(",")):
+        if name not in _COSTS:
+            raise ValueError(f"PROCESSION_DISABLE names {name!r}; known are {', '.join(_COSTS)}")
+
+
 def doctor() -> Report:
     """Say which optional abilities of the kernel are missing here, and what each costs.
 
@@ -61,10 +68,7 @@ def doctor() -> Report:
     >>> print(report)  # doctest: +SKIP
     procession on Linux 6.18.44, 2 CPUs: all there.
     """
-    known = ", ".join(_COSTS)
-    for name in filter(None, os.environ.get("PROCESSION_DISABLE", "").split(",")):
-        if name not in _COSTS:
-            raise ValueError(f"PROCESSION_DISABLE names {name!r}; known are {known}")
+    check_disabled()
     found = _core.features()
     missing = tuple(Missing(name, *_COSTS[name]) for name in _COSTS if not found[name])  # type: ignore[literal-required]
     return Report(os.uname().release, found["cpus"], missing)

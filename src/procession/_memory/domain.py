@@ -40,7 +40,8 @@ class Domains:
     def current(self) -> _core.Domain:
         """The default domain, made at the first use.
 
-        ``PROCESSION_DOMAIN_SIZE`` and ``PROCESSION_MAX_BYTES`` (bytes) override the defaults.
+        ``PROCESSION_DOMAIN_SIZE`` and ``PROCESSION_MAX_BYTES`` (bytes) override the defaults. ValueError if one of the
+        environment variables has a value that it cannot have.
         """
         with self._lock:
             domain = self.default
@@ -75,6 +76,10 @@ class Domains:
 
 
 def _create() -> _core.Domain:
+    if os.environ.get("PROCESSION_DISABLE"):
+        from procession._base.platform import check_disabled  # noqa: PLC0415 - few need it, and it takes its time
+
+        check_disabled()
     size = _bytes_of("PROCESSION_DOMAIN_SIZE", SMALLEST)
     most = _bytes_of("PROCESSION_MAX_BYTES", 1)
     try:
