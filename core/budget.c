@@ -3,32 +3,20 @@
 #endif
 #include "budget.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool
-read_file(const char *path, char *buffer, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    ssize_t length = read(fd, buffer, size - 1);
-    close(fd);
-    buffer[length > 0 ? length : 0] = '\0';
-    return length > 0;
-}
+#include "proc.h"
 
 static bool
 read_number(const char *folder, const char *file, uint64_t *value)
 {
     char path[640], text[64];
     snprintf(path, sizeof(path), "%s/%s", folder, file);
-    if (!read_file(path, text, sizeof(text)) || text[0] < '0' || text[0] > '9') {
+    if (!pn_read_text(path, text, sizeof(text)) || text[0] < '0' || text[0] > '9') {
         return false; /* "max" is no limit */
     }
     *value = strtoull(text, NULL, 10);
@@ -65,14 +53,14 @@ pn_budget(char *name, size_t size)
     static const char meminfo[] = "/proc/meminfo";
     char text[4096];
     uint64_t room = UINT64_MAX;
-    if (read_file(meminfo, text, sizeof(text))) {
+    if (pn_read_text(meminfo, text, sizeof(text))) {
         char *line = strstr(text, "MemAvailable:");
         if (line != NULL) {
             room = strtoull(line + strlen("MemAvailable:"), NULL, 10) * 1024 / 10 * 9;
             snprintf(name, size, "90%% of the machine's available memory");
         }
     }
-    if (!read_file("/proc/self/cgroup", text, sizeof(text))) {
+    if (!pn_read_text("/proc/self/cgroup", text, sizeof(text))) {
         return room;
     }
     char *rest = NULL;

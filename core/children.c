@@ -21,6 +21,7 @@
 
 #include "bell.h"
 #include "detached.h"
+#include "proc.h"
 #include "slots.h"
 #include "sweep.h"
 
@@ -61,34 +62,6 @@ open_pidfd(pid_t pid)
     return (int)syscall(SYS_pidfd_open, pid, 0); /* O_CLOEXEC always */
 }
 
-static bool
-read_text(const char *path, char *buffer, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    ssize_t length = read(fd, buffer, size - 1);
-    close(fd);
-    buffer[length > 0 ? length : 0] = '\0';
-    return length > 0;
-}
-
-static uint64_t
-number_after(const char *text, const char *word)
-{
-    const char *at = strstr(text, word);
-    return at != NULL ? strtoull(at + strlen(word), NULL, 10) : 0;
-}
-
-/* How often this kernel killed for want of memory since it started. proc_vmstat(5) */
-static uint64_t
-oom_kills(void)
-{
-    char text[16384];
-    return read_text("/proc/vmstat", text, sizeof(text)) ? number_after(text, "\noom_kill ") : 0;
-}
-
 /* Under the mutex: the same, not older than a second, as reading it takes 35 us. */
 static uint64_t
 recent_oom_kills(void)
@@ -96,25 +69,12 @@ recent_oom_kills(void)
     int64_t now = pn_now();
     if (janitor.oom_looked == 0 || now - janitor.oom_looked > OOM_LOOK_NS) {
         janitor.oom_looked = now;
-        janitor.oom_kills = oom_kills();
+        janitor.oom_kills = pn_oom_kills();
     }
     return janitor.oom_kills;
 }
 
 /* ---- reaping ------------------------------------------------------------- */
-
-/* A zombie's /proc entry still tells how long its main thread ran, and waited to run. */
-static void
-read_schedstat(pn_child *child)
-{
-    char path[48], text[96];
-    snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)child->pid);
-    if (read_text(path, text, sizeof(text))) {
-        char *rest;
-        child->run_ns = (int64_t)strtoull(text, &rest, 10);
-        child->ready_ns = (int64_t)strtoull(rest, NULL, 10);
-    }
-}
 
 /* Its last words are in the domain; the sweep of its line would free them. */
 static void
@@ -185,7 +145,7 @@ reap_locked(pn_child *child)
         if (poll(&ended, 1, 0) == 0) {
             return;
         }
-        read_schedstat(child);
+        pn_run_times(child->pid, &child->run_ns, &child->ready_ns);
         result = syscall(SYS_waitid, P_PIDFD, child->pidfd, &info, WEXITED | WNOHANG, &usage);
     }
     if (result == 0 && info.si_pid == 0) {

@@ -97,7 +97,7 @@ give_up(pn_ring *ring, uint32_t slot, uint32_t generation)
         at = next;
     }
     pn_lease_sort(ring, &leases->orphaned);
-    wake_leader(&ring->cell->not_empty);
+    pn_wake_leader(&ring->cell->not_empty);
     pn_pending_clear(self);
 }
 

@@ -60,7 +60,7 @@ wake_once(pn_word *word)
 {
     pn_thread *self = pn_self();
     pn_pending_wake(self, word);
-    wake_leader(word);
+    pn_wake_leader(word);
     pn_pending_clear(self);
 }
 

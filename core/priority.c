@@ -158,7 +158,7 @@ put_locked(pn_priority *queue, uint64_t offset)
     }
     atomic_fetch_or(&entry->object.flags, PN_OBJECT_KEPT);
     pn_index_add(queue, count, offset);
-    commit(&cell->puts, puts + 1, &cell->not_empty); /* COMMIT */
+    pn_commit(&cell->puts, puts + 1, &cell->not_empty); /* COMMIT */
     atomic_store(&cell->changing, 0);
     return PN_OK;
 }
@@ -218,7 +218,7 @@ get_locked(pn_priority *queue, pn_sink *sink, uint64_t *taken)
     /* The number first: under the old one, which is `takes`, the old sequence was taken. */
     atomic_store(&cell->taking_number, takes + 1);
     atomic_store(&cell->taking_sequence, atomic_load(&pn_entry_at(domain, offset)->sequence));
-    commit(&cell->takes, takes + 1, &cell->not_full); /* COMMIT */
+    pn_commit(&cell->takes, takes + 1, &cell->not_full); /* COMMIT */
     atomic_fetch_and(&pn_entry_at(domain, offset)->object.flags, ~(uint32_t)PN_OBJECT_KEPT);
     pn_index_remove_first(queue, count);
     atomic_store(&cell->changing, 0);

@@ -127,7 +127,7 @@ pn_ring_put_locked(pn_ring *ring, const pn_batch *batch, bool may_shrink)
         atomic_store_explicit(&cell->last_handles, end, memory_order_relaxed);
     }
     write_mark(cell->tail_mark, tail, end, batch->count, batch->weight);
-    commit(&cell->tail, end, &cell->not_empty);
+    pn_commit(&cell->tail, end, &cell->not_empty);
     return PN_OK;
 }
 
@@ -157,7 +157,7 @@ jump(pn_ring *ring, uint64_t block, uint64_t capacity, const pn_batch *batch)
     *(pn_record *)(ring->put.bytes + (tail & ring->put.mask)) =
         (pn_record){.value = (uint32_t)number, .kind = PN_RECORD_JUMP};
     write_mark(cell->tail_mark, tail, number << NUMBER_SHIFT, 0, 0);
-    commit(&cell->tail, number << NUMBER_SHIFT, &cell->not_empty);
+    pn_commit(&cell->tail, number << NUMBER_SHIFT, &cell->not_empty);
     return true;
 }
 
@@ -342,7 +342,7 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
                          pn_owner_word(ring->domain->slot, ring->domain->generation));
             uint64_t next = (uint64_t)record->value << NUMBER_SHIFT;
             write_mark(cell->head_mark, head, next, 0, 0);
-            commit(&cell->head, next, &cell->not_full);
+            pn_commit(&cell->head, next, &cell->not_full);
             *freed = block;
             return PN_INTERRUPTED; /* once more, in the next segment */
         }
@@ -377,7 +377,7 @@ get_locked(pn_ring *ring, pn_sink *sink, uint64_t *freed)
         return shut != 0 ? PN_SHUT_DOWN : PN_EMPTY;
     }
     write_mark(cell->head_mark, head, at, count, bytes);
-    commit(&cell->head, at, &cell->not_full);
+    pn_commit(&cell->head, at, &cell->not_full);
     if (has_names) { /* a death before it: `takes` stays behind for good (object.h) */
         /* A record that has a lease is named by that: the ack counts. */
         for_each_record(ring->domain, sink->bytes + before, bare_end - before,

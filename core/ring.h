@@ -111,7 +111,7 @@ typedef struct {
     uint8_t pad_c[60];
     pn_lock lead_put;
     pn_word not_full;
-    pn_word shut;       /* 0 | PN_SHUT | PN_SHUT_NOW, under tail_lock */
+    pn_word shut;       /* 0 | PN_SHUT | PN_SHUT_NOW (leader.h), under tail_lock */
     uint64_t max_items; /* 0: unbounded */
     uint64_t max_bytes;
     uint8_t pad_d[40];
@@ -130,10 +130,6 @@ _Static_assert(offsetof(pn_ring_cell, tail_lock) == 256 && offsetof(pn_ring_cell
                    offsetof(pn_ring_cell, not_full) == 704 &&
                    offsetof(pn_ring_cell, segment) == 768 && offsetof(pn_ring_cell, leases) == 1344,
                "ring layout is shared between processes");
-
-/* High bits: the kernel wakes a word's sleeper for the dead only if its low 30 bits are 0. */
-#define PN_SHUT 0x80000000u
-#define PN_SHUT_NOW 0x40000000u
 
 /* This process's view of one end: the segment that it is in. */
 typedef struct {

@@ -3,8 +3,7 @@
 #ifndef PN_RING_PRIVATE_H
 #define PN_RING_PRIVATE_H
 
-#include "futex.h"
-#include "listen.h"
+#include "leader.h"
 #include "ring.h"
 
 #define NUMBER_SHIFT 40
@@ -56,32 +55,6 @@ write_mark(pn_mark marks[2], uint64_t now, uint64_t position, uint64_t count, ui
     atomic_store_explicit(&new->bytes,
                           atomic_load_explicit(&old->bytes, memory_order_relaxed) + bytes,
                           memory_order_relaxed);
-}
-
-/* Wake the leader that sleeps on `word`, if there is one. The caller has aimed
- * list_op_pending at the word, before the store that the leader waits for. */
-static inline void
-wake_leader(pn_word *word)
-{
-    if (atomic_load_explicit(word, memory_order_relaxed) != 0) {
-        atomic_store_explicit(word, 0, memory_order_relaxed);
-        pn_futex_wake(word, 1);
-    }
-}
-
-/* The one commit of both ends: publishes what was written, then wakes. */
-static inline void
-commit(pn_word64 *end, uint64_t position, pn_word *sleeper)
-{
-    pn_thread *self = pn_self();
-    pn_pending_wake(self, sleeper);
-    /* [put commit] / [take commit], pairs with the acquire loads of tail and head; an
-     * exchange, because it is also the full fence between our store and the look at
-     * the sleeper's word ([sleep check] has the same fence between its own two). */
-    atomic_exchange_explicit(end, position, memory_order_seq_cst);
-    pn_fence_after_exchange();
-    wake_leader(sleeper);
-    pn_pending_clear(self);
 }
 
 /* Read the totals at an end from outside its lock. */

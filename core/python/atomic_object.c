@@ -43,23 +43,14 @@ integer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
         (value_object != NULL && number_of(value_object, "value", &value) < 0)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(self, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     uint64_t offset;
     uint32_t generation;
     pn_status status = pn_atomic_new(domain->domain, name, value, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "Atomic", name);
-        return -1;
-    }
-    pn_shared_set(self, domain, offset, generation);
-    return 0;
+    return pn_shared_take(self, domain, status, offset, generation, "Atomic", name);
 }
 
 PyDoc_STRVAR(load_doc, "load($self)\n--\n\nThe value at this instant.");

@@ -1,7 +1,6 @@
 #include "objects.h"
 
 #include <math.h>
-#include <unistd.h>
 
 /* A signal that arrives between the look for signals and the sleep is noticed at the
  * end of the slice; only the main thread runs handlers. */
@@ -50,6 +49,46 @@ pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, PyObj
     }
     *timeout = count + keywords == 1 ? args[0] : NULL;
     return 0;
+}
+
+int
+pn_parse_call(const char *function, const char *first_name, PyObject *const *args, Py_ssize_t count,
+              PyObject *names, pn_call *call)
+{
+    const char *known[3] = {first_name, "block", "timeout"};
+    PyObject *values[3] = {NULL, NULL, NULL};
+    int skip = first_name == NULL;
+    if (count > 3 - skip) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments", function, 3 - skip);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        values[i + skip] = args[i];
+    }
+    Py_ssize_t keywords = names ? PyTuple_GET_SIZE(names) : 0;
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        int place = -1;
+        for (int k = skip; k < 3; k++) {
+            if (PyUnicode_CompareWithASCIIString(name, known[k]) == 0) {
+                place = k;
+            }
+        }
+        if (place < 0 || values[place] != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'",
+                         function, name);
+            return -1;
+        }
+        values[place] = args[count + i];
+    }
+    if (!skip && values[0] == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", function, first_name);
+        return -1;
+    }
+    call->first = values[0];
+    call->block = values[1] ? PyObject_IsTrue(values[1]) : 1;
+    call->timeout = values[2];
+    return call->block < 0 ? -1 : 0;
 }
 
 void

@@ -175,11 +175,9 @@ make(SharedObject *self, DomainObject *domain, const wish *wish)
     Py_BEGIN_ALLOW_THREADS /* new pages are cleared: 1 GiB takes a third of a second */
     status = pn_buffer_new(domain->domain, length, flags, &offset, &generation);
     Py_END_ALLOW_THREADS
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, wish->what, name);
+    if (pn_shared_take(self, domain, status, offset, generation, wish->what, name) < 0) {
         return -1;
     }
-    pn_shared_set(self, domain, offset, generation);
     if (wish->form_length > 0) {
         pn_buffer_describe(domain->domain, offset, wish->form, (uint64_t)wish->form_length);
     }
@@ -198,12 +196,8 @@ buffer_init(SharedObject *self, PyObject *args, PyObject *kwargs)
                                      &wish.form_length)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(self, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     if (wish.length < 0) {

@@ -85,12 +85,7 @@ event_wait(EventObject *self, PyObject *const *args, Py_ssize_t count, PyObject 
     }
     uint32_t since = pn_event_sets(event);
     pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_event_wait(event, since, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
+    PN_SLEEP(status, pn_event_wait(event, since, deadline));
     return status == PN_INTERRUPTED ? NULL : PyBool_FromLong(status == PN_OK);
 }
 

@@ -1,8 +1,6 @@
 /* The queue with task_done(), join() and redelivery, as Python sees it. */
 #include "objects.h"
 
-#define STACK_BUFFER 1024
-
 static int
 leased_init(RingObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -62,12 +60,7 @@ leased_join(RingObject *self, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_ring_join(&self->ring, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
+    PN_SLEEP(status, pn_ring_join(&self->ring, deadline));
     if (status == PN_OK || status == PN_TIMEOUT) {
         return PyBool_FromLong(status == PN_OK);
     }
@@ -80,7 +73,7 @@ PyDoc_STRVAR(get_item_doc, "_get_item($self, block=True, timeout=None)\n--\n\n"
 static PyObject *
 leased_get_item(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
     if (pn_ring_take_for(self, args, count, names, &sink) == 0) {
@@ -164,7 +157,7 @@ leased_letter(RingObject *self, PyObject *args)
         !pn_shared_made(&self->shared)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     pn_status status;
     Py_BEGIN_ALLOW_THREADS

@@ -3,7 +3,6 @@
 #include "objects.h"
 
 #include "../bell.h"
-#include "../patience.h"
 
 /* NULL with an exception if it was not made. */
 static pn_lock *
@@ -12,8 +11,8 @@ lock_of(SharedObject *self)
     return pn_shared_made(self) ? &((pn_lock_cell *)pn_shared_cell(self))->lock : NULL;
 }
 
-static PyObject *
-raise_for(SharedObject *self, pn_status status)
+PyObject *
+pn_lock_raise(SharedObject *self, pn_status status)
 {
     const char *what = strrchr(Py_TYPE(self)->tp_name, '.');
     what = what ? what + 1 : Py_TYPE(self)->tp_name;
@@ -21,63 +20,34 @@ raise_for(SharedObject *self, pn_status status)
 }
 
 static int
-init_as(SharedObject *self, PyObject *args, PyObject *kwargs, pn_object_type type)
-{
-    static char *names[] = {"domain", "name", NULL};
-    PyObject *domain_object;
-    const char *name = "";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s", names, &domain_object, &name)) {
-        return -1;
-    }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
-    if (domain == NULL) {
-        return -1;
-    }
-    if (self->offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
-        return -1;
-    }
-    uint64_t offset;
-    uint32_t generation;
-    pn_status status = pn_object_new(domain->domain, type, name, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "lock", name);
-        return -1;
-    }
-    pn_shared_set(self, domain, offset, generation);
-    return 0;
-}
-
-static int
 mutex_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    return init_as(self, args, kwargs, PN_OBJECT_MUTEX);
+    return pn_shared_init(self, args, kwargs, PN_OBJECT_MUTEX, "lock");
 }
 
 static int
 rlock_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    return init_as(self, args, kwargs, PN_OBJECT_RLOCK);
+    return pn_shared_init(self, args, kwargs, PN_OBJECT_RLOCK, "lock");
 }
 
 static int
 lock_init(SharedObject *self, PyObject *args, PyObject *kwargs)
 {
-    return init_as(self, args, kwargs, PN_OBJECT_LOCK);
+    return pn_shared_init(self, args, kwargs, PN_OBJECT_LOCK, "lock");
 }
 
 /* ---- acquiring ------------------------------------------------------------ */
 
-static bool
-is_ledger(SharedObject *self)
+bool
+pn_lock_is_ledger(SharedObject *self)
 {
     return atomic_load_explicit(&pn_shared_cell(self)->type, memory_order_relaxed) ==
            PN_OBJECT_LOCK;
 }
 
-/* Sleep with the GIL let go, looking for signals after every slice. */
-static pn_status
-wait_for(SharedObject *self, pn_lock *lock, int64_t deadline, bool ledger)
+pn_status
+pn_lock_sleep(SharedObject *self, pn_lock *lock, int64_t deadline, bool ledger)
 {
     pn_domain *domain = self->domain;
     pn_status status;
@@ -95,9 +65,8 @@ wait_for(SharedObject *self, pn_lock *lock, int64_t deadline, bool ledger)
     }
 }
 
-/* It was released: who waits for it among others hears of it (listen.h). */
-static void
-tell(SharedObject *self)
+void
+pn_lock_tell(SharedObject *self)
 {
     pn_fence_after_exchange(); /* after the lock's compare-and-swap */
     pn_notify(self->domain, self->offset, PN_FOR_GET);
@@ -111,14 +80,14 @@ acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
     if (lock == NULL) {
         return -1;
     }
-    bool ledger = is_ledger(self);
+    bool ledger = pn_lock_is_ledger(self);
     *status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
     if (*status == PN_BUSY) {
         if (!block) {
             pn_bell_settle(self->domain, self->offset);
             return 0;
         }
-        *status = wait_for(self, lock, deadline, ledger);
+        *status = pn_lock_sleep(self, lock, deadline, ledger);
     }
     if (*status == PN_OK || *status == PN_OWNER_DIED) {
         atomic_store_explicit(&lock->holder, self->domain->slot + 1, memory_order_relaxed);
@@ -129,7 +98,7 @@ acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
         return 0;
     }
     if (*status != PN_INTERRUPTED) {
-        raise_for(self, *status);
+        pn_lock_raise(self, *status);
     }
     return -1;
 }
@@ -198,7 +167,7 @@ mutex_taken(SharedObject *self, int taken, pn_status status)
         if (result == NULL) {
             if (pn_lock_mine(lock_of(self))) {
                 pn_lock_release_marked(lock_of(self));
-                tell(self);
+                pn_lock_tell(self);
             }
             return NULL;
         }
@@ -279,9 +248,9 @@ mutex_release(SharedObject *self, PyObject *Py_UNUSED(none))
     bool is_marked = self->unrepaired && pn_lock_mine(lock);
     pn_status status = is_marked ? pn_lock_release_marked(lock) : pn_lock_release(lock);
     if (status != PN_OK) {
-        return raise_for(self, status);
+        return pn_lock_raise(self, status);
     }
-    tell(self);
+    pn_lock_tell(self);
     Py_RETURN_NONE;
 }
 
@@ -302,7 +271,7 @@ rlock_release(SharedObject *self, PyObject *Py_UNUSED(none))
         Py_RETURN_NONE;
     }
     pn_lock_release(lock);
-    tell(self);
+    pn_lock_tell(self);
     Py_RETURN_NONE;
 }
 
@@ -324,7 +293,7 @@ lock_release(SharedObject *self, PyObject *Py_UNUSED(none))
                      pn_shared_cell(self)->name);
         return NULL;
     }
-    tell(self);
+    pn_lock_tell(self);
     Py_RETURN_NONE;
 }
 
@@ -362,106 +331,6 @@ static PyObject *
 lock_enter(SharedObject *self, PyObject *Py_UNUSED(none))
 {
     return lock_acquire(self, NULL, 0, NULL);
-}
-
-/* ---- for a Condition --------------------------------------------------------- */
-
-bool
-pn_lock_is_held(SharedObject *self)
-{
-    pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
-    if (is_ledger(self)) {
-        return (atomic_load(&lock->word) & PN_OWNER) == (PN_LEDGER | self->domain->slot);
-    }
-    return pn_lock_mine(lock);
-}
-
-uint32_t
-pn_lock_let_go(SharedObject *self)
-{
-    pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
-    if (is_ledger(self)) {
-        pn_ledger_release(lock);
-        tell(self);
-        return 0;
-    }
-    uint32_t depth = lock->depth;
-    lock->depth = 0;
-    if (self->unrepaired) {
-        pn_lock_release_marked(lock);
-    } else {
-        pn_lock_release(lock);
-    }
-    tell(self);
-    return depth;
-}
-
-/* For pn_look_again. */
-static bool
-looks_free(void *context)
-{
-    pn_lock *lock = context;
-    return (atomic_load_explicit(&lock->word, memory_order_relaxed) & PN_OWNER) == 0;
-}
-
-/* Whoever notified us holds it just now, and lets go of it soon. */
-static pn_status
-take_soon(SharedObject *self, pn_lock *lock, pn_word *pauses_in_vain)
-{
-    bool ledger = is_ledger(self);
-    pn_status status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
-    if (status == PN_BUSY) {
-        Py_BEGIN_ALLOW_THREADS
-        if (pn_look_again(pauses_in_vain, looks_free, lock)) {
-            status = ledger ? pn_ledger_try(lock, self->domain->slot) : pn_lock_try(lock);
-        }
-        Py_END_ALLOW_THREADS
-    }
-    return status;
-}
-
-int
-pn_lock_take_back(SharedObject *self, uint32_t depth, pn_word *pauses_in_vain)
-{
-    pn_lock *lock = &((pn_lock_cell *)pn_shared_cell(self))->lock;
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    pn_status status = take_soon(self, lock, pauses_in_vain);
-    while (status == PN_BUSY || status == PN_INTERRUPTED) {
-        status = wait_for(self, lock, PN_FOREVER, is_ledger(self));
-        if (status == PN_INTERRUPTED) { /* a signal handler raised */
-            if (type != NULL) {
-                break; /* the second: somebody really wants to get out of here */
-            }
-            PyErr_Fetch(&type, &value, &traceback);
-        }
-    }
-    bool is_taken = status == PN_OK || status == PN_OWNER_DIED;
-    if (is_taken) {
-        atomic_store_explicit(&lock->holder, self->domain->slot + 1, memory_order_relaxed);
-        self->owner_died = status == PN_OWNER_DIED;
-        self->unrepaired = false;
-        if (depth != 0) {
-            lock->depth = depth;
-        }
-    } else if (status != PN_INTERRUPTED) {
-        raise_for(self, status);
-    }
-    bool is_marked = is_taken && status == PN_OWNER_DIED &&
-                     atomic_load(&pn_shared_cell(self)->type) == PN_OBJECT_MUTEX;
-    if (is_marked) {
-        PyObject *result = PyObject_CallMethod((PyObject *)self, "_owner_died", NULL);
-        self->unrepaired = result == NULL;
-        Py_XDECREF(result);
-    }
-    if (PyErr_Occurred()) { /* comes in place of the one that was kept */
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
-        return -1;
-    }
-    PyErr_Restore(type, value, traceback);
-    return is_taken && type == NULL ? 0 : -1;
 }
 
 /* ---- looking ---------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <unistd.h>
 
 #include "../ring.h"
 #include "../slots.h"
@@ -103,18 +104,36 @@ typedef struct {
     bool closed; /* by this process */
 } RingObject;
 
-/* --- ring_object.c, for lease_object.c --- */
+/* --- ring_object.c, for lease_object.c and ring_many.c --- */
 /* tp_init of both kinds. */
 int pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased);
 PyObject *pn_ring_raise(RingObject *self, pn_status status);
 /* Take records to the sink, for get(block, timeout); -1 with an exception. */
 int pn_ring_take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names,
                      pn_sink *sink);
+/* -1 with an exception: not made, or closed in this process. */
+int pn_ring_check_open(RingObject *self);
+/* 0, or -1 with an exception: Full, ShutDown, DomainFull, or a signal handler's. */
+int pn_ring_put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline);
+/* The same, of a get: Empty, ShutDown. */
+int pn_ring_take(RingObject *self, pn_sink *sink, bool block, int64_t deadline);
 void pn_sink_free(pn_sink *sink);
+
+/* --- ring_many.c: methods --- */
+extern const char pn_put_many_doc[], pn_get_many_doc[];
+PyObject *pn_ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *names);
+PyObject *pn_ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *names);
 
 /* --- shared_object.c --- */
 /* Fill in a new instance: takes over the reference that pn_object_new/attach counted. */
 void pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset, uint32_t generation);
+/* For other tp_inits: the domain that the object is to be made in; NULL with an exception, also if it was made already. */
+DomainObject *pn_domain_for(SharedObject *self, PyObject *domain);
+/* And what making it answered: pn_shared_set, or -1 with an exception. */
+int pn_shared_take(SharedObject *self, DomainObject *domain, pn_status status, uint64_t offset,
+                   uint32_t generation, const char *what, const char *name);
 /* tp_init of a type that takes a domain and a name; `what` names it in errors. */
 int pn_shared_init(SharedObject *self, PyObject *args, PyObject *kwargs, pn_object_type type,
                    const char *what);
@@ -139,7 +158,30 @@ pn_shared_made(SharedObject *self)
     return self->offset != 0;
 }
 
-/* --- lock_object.c, for condition_object.c: any of the three locks --- */
+/* -1 with an exception if it was not made, or `closed` in this process. */
+static inline int
+pn_shared_open(SharedObject *self, bool closed, const char *what)
+{
+    if (!pn_shared_made(self)) {
+        return -1;
+    }
+    if (closed) {
+        PyErr_Format(PyExc_ValueError, "%s '%s' is closed in this process (pid %d)", what,
+                     pn_shared_cell(self)->name, (int)getpid());
+        return -1;
+    }
+    return 0;
+}
+
+/* --- lock_object.c, for lock_given.c --- */
+bool pn_lock_is_ledger(SharedObject *self);
+/* Sleep with the GIL let go, looking for signals after every slice. */
+pn_status pn_lock_sleep(SharedObject *self, pn_lock *lock, int64_t deadline, bool ledger);
+/* It was released: who waits for it among others hears of it (listen.h). */
+void pn_lock_tell(SharedObject *self);
+PyObject *pn_lock_raise(SharedObject *self, pn_status status);
+
+/* --- lock_given.c, for condition_object.c: any of the three locks --- */
 /* Does the caller hold it: this thread, of a Lock this process? */
 bool pn_lock_is_held(SharedObject *lock);
 /* Let go of it, however often it is held; for pn_lock_take_back. */
@@ -227,8 +269,30 @@ int pn_deadline(PyObject *timeout, int64_t *deadline);
 /* The one argument of method `what`, NULL if it was not given; -1 with an exception. */
 int pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, PyObject *names,
                     PyObject **timeout);
+/* A call of the form (first, block=True, timeout=None), by position or name. */
+typedef struct {
+    PyObject *first;
+    int block;
+    PyObject *timeout;
+} pn_call;
+
+/* `first_name` NULL: there is no first. -1 with an exception. */
+int pn_parse_call(const char *function, const char *first_name, PyObject *const *args,
+                  Py_ssize_t count, PyObject *names, pn_call *call);
+/* get_nowait() on a queue that has items waits so long for another taker to finish. */
+#define PN_NOWAIT_NS (50 * 1000000LL)
 /* Prepare this thread for sleeping: the main thread must look for signals more often. */
 void pn_before_sleep(void);
+/* Sleep with the GIL let go, and once more after each slice: PN_INTERRUPTED then means that a signal handler raised. */
+#define PN_SLEEP(status, sleep)                                                                    \
+    do {                                                                                           \
+        pn_before_sleep();                                                                         \
+        do {                                                                                       \
+            Py_BEGIN_ALLOW_THREADS(status)                                                         \
+            = (sleep);                                                                             \
+            Py_END_ALLOW_THREADS                                                                   \
+        } while ((status) == PN_INTERRUPTED && PyErr_CheckSignals() == 0);                         \
+    } while (0)
 
 /* --- priority_key.c --- */
 /* The bytes by which an item is sorted, into an empty `out`. 0, or -1 with TypeError, ValueError, OverflowError. */
@@ -236,6 +300,8 @@ struct pn_writer;
 int pn_encode_key(struct pn_writer *out, PyObject *item);
 
 /* --- codec.c --- */
+/* Bytes on the stack in which most items find room. */
+#define PN_STACK_BUFFER 1024
 /* Private memory that starts on the stack and holds whole records. */
 typedef struct pn_writer {
     char *bytes;

@@ -2,12 +2,9 @@
  * ring_object.c. */
 #include "objects.h"
 
+#include "../leader.h"
 #include "../priority.h"
 #include "../sweep.h"
-
-#define STACK_BUFFER 1024
-#define NOWAIT_NS                                                                                  \
-    (50 * 1000000LL) /* so long a call that shall not wait waits for another one to finish */
 
 typedef struct {
     SharedObject shared;
@@ -45,22 +42,17 @@ priority_init(PriorityObject *self, PyObject *args, PyObject *kwargs)
                                      &maxsize)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(&self->shared, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->shared.offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     uint64_t offset;
     uint32_t generation;
     pn_status status = pn_priority_new(domain->domain, name, maxsize, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "PriorityQueue", name);
+    if (pn_shared_take(&self->shared, domain, status, offset, generation, "PriorityQueue", name) <
+        0) {
         return -1;
     }
-    pn_shared_set(&self->shared, domain, offset, generation);
     PyObject *opened = priority_open(self, NULL);
     Py_XDECREF(opened);
     return opened ? 0 : -1;
@@ -69,38 +61,18 @@ priority_init(PriorityObject *self, PyObject *args, PyObject *kwargs)
 static int
 check_open(PriorityObject *self)
 {
-    if (!pn_shared_made(&self->shared)) {
-        return -1;
-    }
-    if (self->closed) {
-        PyErr_Format(PyExc_ValueError, "PriorityQueue '%s' is closed in this process (pid %d)",
-                     pn_shared_cell(&self->shared)->name, (int)getpid());
-        return -1;
-    }
-    return 0;
+    return pn_shared_open(&self->shared, self->closed, "PriorityQueue");
 }
 
 /* ---- put ---------------------------------------------------------------------------- */
-
-static pn_status
-put_sleeping(PriorityObject *self, uint64_t entry, int64_t deadline)
-{
-    pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_priority_put(&self->queue, entry, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
-    return status;
-}
 
 static int
 put_entry(PriorityObject *self, uint64_t entry, bool block, int64_t deadline)
 {
     pn_status status = pn_priority_try_put(&self->queue, entry);
     if (status == PN_BUSY || status == PN_INTERRUPTED || (status == PN_FULL && block)) {
-        status = put_sleeping(self, entry, block ? deadline : pn_now() + NOWAIT_NS);
+        int64_t until = block ? deadline : pn_now() + PN_NOWAIT_NS;
+        PN_SLEEP(status, pn_priority_put(&self->queue, entry, until));
     }
     if (status == PN_OK) {
         return 0;
@@ -146,7 +118,7 @@ priority_put(PriorityObject *self, PyObject *const *args, Py_ssize_t count)
     if (block < 0 || check_open(self) < 0 || (count > 3 && pn_deadline(args[3], &deadline) < 0)) {
         return NULL;
     }
-    uint64_t key_stack[256 / sizeof(uint64_t)], stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t key_stack[256 / sizeof(uint64_t)], stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_writer key = {.bytes = (char *)key_stack, .capacity = sizeof(key_stack)};
     pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
     int result = pn_encode_key(&key, args[0]);
@@ -172,25 +144,13 @@ priority_put(PriorityObject *self, PyObject *const *args, Py_ssize_t count)
 
 /* ---- get ---------------------------------------------------------------------------- */
 
-static pn_status
-get_sleeping(PriorityObject *self, pn_sink *sink, int64_t deadline)
-{
-    pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_priority_get(&self->queue, sink, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
-    return status;
-}
-
 static int
 take(PriorityObject *self, pn_sink *sink, bool block, int64_t deadline)
 {
     pn_status status = pn_priority_try_get(&self->queue, sink);
     if (status == PN_BUSY || status == PN_INTERRUPTED || (status == PN_EMPTY && block)) {
-        status = get_sleeping(self, sink, block ? deadline : pn_now() + NOWAIT_NS);
+        int64_t until = block ? deadline : pn_now() + PN_NOWAIT_NS;
+        PN_SLEEP(status, pn_priority_get(&self->queue, sink, until));
     }
     if (status == PN_OK) {
         return 0;
@@ -209,20 +169,18 @@ PyDoc_STRVAR(get_doc,
              "took it: if that process is killed, the item is gone with it.");
 
 static PyObject *
-priority_get(PriorityObject *self, PyObject *args, PyObject *kwargs)
+priority_get(PriorityObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    static char *names[] = {"block", "timeout", NULL};
-    int block = 1;
-    PyObject *timeout = NULL;
+    pn_call call;
     int64_t deadline = PN_FOREVER;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:get", names, &block, &timeout) ||
-        check_open(self) < 0 || pn_deadline(timeout, &deadline) < 0) {
+    if (pn_parse_call("get", NULL, args, count, names, &call) < 0 || check_open(self) < 0 ||
+        pn_deadline(call.timeout, &deadline) < 0) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
-    if (take(self, &sink, block, deadline) == 0) {
+    if (take(self, &sink, call.block, deadline) == 0) {
         result = pn_decode(self->state, &self->shared, (const pn_record *)sink.bytes);
     }
     pn_sink_free(&sink);
@@ -308,7 +266,7 @@ priority_look(PriorityObject *self, PyObject *Py_UNUSED(none))
 
 static PyMethodDef methods[] = {
     {"_put", (PyCFunction)(void (*)(void))priority_put, METH_FASTCALL, put_doc},
-    {"get", (PyCFunction)(void (*)(void))priority_get, METH_VARARGS | METH_KEYWORDS, get_doc},
+    {"get", (PyCFunction)(void (*)(void))priority_get, METH_FASTCALL | METH_KEYWORDS, get_doc},
     {"qsize", (PyCFunction)priority_qsize, METH_NOARGS,
      "qsize($self)\n--\n\nHow many items are in it: exact at some instant of the call."},
     {"empty", (PyCFunction)priority_empty, METH_NOARGS,

@@ -6,10 +6,7 @@
 #include "objects.h"
 
 #include "../bell.h"
-
-#define STACK_BUFFER 1024
-/* get_nowait() on a queue that has items waits so long for another taker to finish. */
-#define NOWAIT_NS (50 * 1000000LL)
+#include "../leader.h"
 
 PyObject *
 pn_ring_raise(RingObject *self, pn_status status)
@@ -42,12 +39,8 @@ pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased)
                                      &max_bytes, &max_deliveries)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(&self->shared, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->shared.offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     uint64_t offset;
@@ -56,11 +49,9 @@ pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased)
         leased ? pn_ring_new_leased(domain->domain, name, maxsize, max_bytes, max_deliveries,
                                     &offset, &generation)
                : pn_ring_new(domain->domain, name, maxsize, max_bytes, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "Queue", name);
+    if (pn_shared_take(&self->shared, domain, status, offset, generation, "Queue", name) < 0) {
         return -1;
     }
-    pn_shared_set(&self->shared, domain, offset, generation);
     PyObject *opened = ring_open(self, NULL);
     Py_XDECREF(opened);
     return opened ? 0 : -1;
@@ -72,87 +63,16 @@ ring_init(RingObject *self, PyObject *args, PyObject *kwargs)
     return pn_ring_init(self, args, kwargs, false);
 }
 
-/* ---- arguments: (first, block=True, timeout=None) by position or name ------------ */
-
-typedef struct {
-    PyObject *first;
-    int block;
-    PyObject *timeout;
-} call_arguments;
-
-static int
-parse(const char *function, const char *first_name, PyObject *const *args, Py_ssize_t count,
-      PyObject *names, call_arguments *call)
+int
+pn_ring_check_open(RingObject *self)
 {
-    const char *known[3] = {first_name, "block", "timeout"};
-    PyObject *values[3] = {NULL, NULL, NULL};
-    int skip = first_name == NULL;
-    if (count > 3 - skip) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments", function, 3 - skip);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        values[i + skip] = args[i];
-    }
-    Py_ssize_t keywords = names ? PyTuple_GET_SIZE(names) : 0;
-    for (Py_ssize_t i = 0; i < keywords; i++) {
-        PyObject *name = PyTuple_GET_ITEM(names, i);
-        int place = -1;
-        for (int k = skip; k < 3; k++) {
-            if (PyUnicode_CompareWithASCIIString(name, known[k]) == 0) {
-                place = k;
-            }
-        }
-        if (place < 0 || values[place] != NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'",
-                         function, name);
-            return -1;
-        }
-        values[place] = args[count + i];
-    }
-    if (!skip && values[0] == NULL) {
-        PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", function, first_name);
-        return -1;
-    }
-    call->first = values[0];
-    call->block = values[1] ? PyObject_IsTrue(values[1]) : 1;
-    call->timeout = values[2];
-    return call->block < 0 ? -1 : 0;
-}
-
-static int
-check_open(RingObject *self)
-{
-    if (!pn_shared_made(&self->shared)) {
-        return -1;
-    }
-    if (self->closed) {
-        PyErr_Format(PyExc_ValueError, "Queue '%s' is closed in this process (pid %d)",
-                     pn_shared_cell(&self->shared)->name, (int)getpid());
-        return -1;
-    }
-    return 0;
+    return pn_shared_open(&self->shared, self->closed, "Queue");
 }
 
 /* ---- put ---------------------------------------------------------------------------- */
 
-/* Sleep with the GIL let go. */
-static pn_status
-put_sleeping(RingObject *self, const pn_batch *batch, int64_t deadline)
-{
-    pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_ring_put(&self->ring, batch, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
-    return status;
-}
-
-/* 0, or -1 with an exception: Full, ShutDown, DomainFull, or a signal handler's. */
-static int
-put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
+int
+pn_ring_put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
 {
     pn_status status = pn_ring_try_put(&self->ring, batch);
     if (self->ring.cell->max_items != 0 || self->ring.cell->max_bytes != 0) {
@@ -162,7 +82,8 @@ put_batch(RingObject *self, const pn_batch *batch, bool block, int64_t deadline)
         return 0;
     }
     if (status == PN_BUSY || (status == PN_FULL && block)) {
-        status = put_sleeping(self, batch, block ? deadline : pn_now() + NOWAIT_NS);
+        int64_t until = block ? deadline : pn_now() + PN_NOWAIT_NS;
+        PN_SLEEP(status, pn_ring_put(&self->ring, batch, until));
     }
     if (status == PN_OK) {
         return 0;
@@ -183,17 +104,18 @@ PyDoc_STRVAR(put_doc,
 static PyObject *
 ring_put(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    call_arguments call = {.block = 1};
+    pn_call call = {.block = 1};
     if (count == 1 && names == NULL) {
         call.first = args[0];
-    } else if (parse("put", "obj", args, count, names, &call) < 0) {
+    } else if (pn_parse_call("put", "obj", args, count, names, &call) < 0) {
         return NULL;
     }
     int64_t deadline = PN_FOREVER;
-    if (check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+    if (pn_ring_check_open(self) < 0 ||
+        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
         return NULL;
     }
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
     int result = pn_encode(self->state, (PyObject *)self, &out, call.first);
     if (result == 0) {
@@ -203,7 +125,7 @@ ring_put(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *na
                           .count = 1,
                           .weight = pn_record_weight(record),
                           .handles = record->flags & PN_RECORD_HANDLES};
-        result = put_batch(self, &batch, call.block, deadline);
+        result = pn_ring_put_batch(self, &batch, call.block, deadline);
         if (record->flags) {
             pn_release_records(self->shared.domain, out.bytes, out.used);
         }
@@ -222,118 +144,10 @@ ring_put_nowait(RingObject *self, PyObject *obj)
     return ring_put(self, args, 2, NULL);
 }
 
-/* As many records from `at` on as one commit may take: not so many that a bounded queue
- * would have to be empty for them. */
-static pn_batch
-next_batch(const pn_writer *out, size_t at, const pn_ring_cell *cell)
-{
-    pn_batch batch = {.bytes = out->bytes + at};
-    uint64_t most = cell->max_items ? cell->max_items / 4 : UINT64_MAX;
-    uint64_t heaviest = cell->max_bytes ? cell->max_bytes / 4 : UINT64_MAX;
-    while (at + batch.length < out->used) {
-        const pn_record *record = (const pn_record *)(batch.bytes + batch.length);
-        uint64_t size = pn_record_size(record);
-        uint64_t weight = pn_record_weight(record);
-        if (batch.count > 0 && (batch.length + size > PN_RING_INLINE || batch.count >= most ||
-                                batch.weight + weight > heaviest)) {
-            break;
-        }
-        batch.length += size;
-        batch.weight += weight;
-        batch.handles |= record->flags & PN_RECORD_HANDLES;
-        batch.count++;
-    }
-    return batch;
-}
-
-static int
-encode_all(RingObject *self, pn_writer *out, PyObject *items)
-{
-    PyObject *list = PySequence_Fast(items, "put_many() takes an iterable");
-    if (list == NULL) {
-        return -1;
-    }
-    int result = 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
-        PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
-        result = pn_encode(self->state, (PyObject *)self, out, item);
-        Py_DECREF(item);
-    }
-    Py_DECREF(list);
-    return result;
-}
-
-PyDoc_STRVAR(put_many_doc,
-             "put_many($self, items, block=True, timeout=None)\n--\n\n"
-             "Put all items in, in order, in few commits: each commit is all or nothing.\n\n"
-             "All are encoded first, so an item that does not pickle raises before any is\n"
-             "put. If the time runs out midway, queue.Full says how many were put.");
-
-static PyObject *
-ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    call_arguments call = {.block = 1};
-    int64_t deadline = PN_FOREVER;
-    if (parse("put_many", "items", args, count, names, &call) < 0 || check_open(self) < 0 ||
-        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
-        return NULL;
-    }
-    uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
-    pn_writer out = {.bytes = (char *)stack, .capacity = sizeof(stack)};
-    int result = encode_all(self, &out, call.first);
-    size_t at = 0;
-    uint64_t done = 0;
-    if (result < 0) {
-        /* Raised before anything was put. */
-    }
-    while (result == 0 && at < out.used) {
-        pn_batch batch = next_batch(&out, at, self->ring.cell);
-        result = put_batch(self, &batch, call.block, deadline);
-        if (result == 0) {
-            if (batch.handles) {
-                pn_release_records(self->shared.domain, batch.bytes, batch.length);
-            }
-            at += batch.length;
-            done += batch.count;
-        }
-    }
-    if (result < 0) {
-        pn_release_records(self->shared.domain, out.bytes + at, out.used - at);
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        PyObject *number = PyLong_FromUnsignedLongLong(done);
-        if (number == NULL || value == NULL ||
-            PyObject_SetAttrString(value, "items_put", number) < 0) {
-            PyErr_Clear();
-        }
-        Py_XDECREF(number);
-        PyErr_Restore(type, value, traceback);
-    }
-    pn_writer_free(&out);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
 /* ---- get ---------------------------------------------------------------------------- */
 
-static pn_status
-get_sleeping(RingObject *self, pn_sink *sink, int64_t deadline)
-{
-    pn_status status;
-    pn_before_sleep();
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = pn_ring_get(&self->ring, sink, deadline);
-        Py_END_ALLOW_THREADS
-    } while (status == PN_INTERRUPTED && PyErr_CheckSignals() == 0);
-    return status;
-}
-
-static int
-take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
+int
+pn_ring_take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
 {
     pn_status status = pn_ring_try_get(&self->ring, sink);
     pn_bell_settle(self->shared.domain, self->shared.offset); /* it may be empty now */
@@ -341,7 +155,8 @@ take(RingObject *self, pn_sink *sink, bool block, int64_t deadline)
         return 0;
     }
     if (status == PN_BUSY || (status == PN_EMPTY && block)) {
-        status = get_sleeping(self, sink, block ? deadline : pn_now() + NOWAIT_NS);
+        int64_t until = block ? deadline : pn_now() + PN_NOWAIT_NS;
+        PN_SLEEP(status, pn_ring_get(&self->ring, sink, until));
         pn_bell_settle(self->shared.domain, self->shared.offset);
     }
     if (status == PN_OK) {
@@ -371,15 +186,16 @@ PyDoc_STRVAR(get_doc,
 static inline int
 take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names, pn_sink *sink)
 {
-    call_arguments call = {.block = 1};
+    pn_call call = {.block = 1};
     int64_t deadline = PN_FOREVER;
-    if ((count || names) && parse("get", NULL, args, count, names, &call) < 0) {
+    if ((count || names) && pn_parse_call("get", NULL, args, count, names, &call) < 0) {
         return -1;
     }
-    if (check_open(self) < 0 || (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+    if (pn_ring_check_open(self) < 0 ||
+        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
         return -1;
     }
-    return take(self, sink, call.block, deadline);
+    return pn_ring_take(self, sink, call.block, deadline);
 }
 
 int
@@ -392,7 +208,7 @@ pn_ring_take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyOb
 static PyObject *
 ring_get(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    uint64_t stack[STACK_BUFFER / sizeof(uint64_t)];
+    uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
     if (take_for(self, args, count, names, &sink) == 0) {
@@ -407,80 +223,6 @@ ring_get_nowait(RingObject *self, PyObject *Py_UNUSED(none))
 {
     PyObject *args[1] = {Py_False};
     return ring_get(self, args, 1, NULL);
-}
-
-/* Decode all that was taken. An item that does not unpickle raises after the rest was
- * decoded; the others come along as the exception's `items`. */
-static PyObject *
-decode_all(RingObject *self, const pn_sink *sink)
-{
-    PyObject *list = PyList_New(0);
-    PyObject *type = NULL, *value = NULL, *traceback = NULL;
-    uint64_t at = 0;
-    while (list != NULL && at < sink->used) {
-        const pn_record *record = (const pn_record *)(sink->bytes + at);
-        at += pn_record_size(record);
-        PyObject *item = pn_decode(self->state, &self->shared, record);
-        if (item == NULL) {
-            if (type == NULL) {
-                PyErr_Fetch(&type, &value, &traceback);
-            } else {
-                PyErr_Clear();
-            }
-            continue;
-        }
-        if (PyList_Append(list, item) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_DECREF(item);
-    }
-    if (list == NULL) {
-        /* No memory for the list: the items are lost, what they name is not. */
-        pn_release_records(self->shared.domain, sink->bytes + at, sink->used - at);
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
-    } else if (type != NULL) {
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (value == NULL || PyObject_SetAttrString(value, "items", list) < 0) {
-            PyErr_Clear();
-        }
-        PyErr_Restore(type, value, traceback);
-        Py_CLEAR(list);
-    }
-    return list;
-}
-
-PyDoc_STRVAR(get_many_doc,
-             "get_many($self, max_items, block=True, timeout=None)\n--\n\n"
-             "Take what is there, one item at least and `max_items` at most, in one take.\n\n"
-             "Waits, and raises, as get() does. About 256 KiB are taken at a time.");
-
-static PyObject *
-ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    call_arguments call = {.block = 1};
-    int64_t deadline = PN_FOREVER;
-    if (parse("get_many", "max_items", args, count, names, &call) < 0 || check_open(self) < 0 ||
-        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
-        return NULL;
-    }
-    Py_ssize_t most = PyNumber_AsSsize_t(call.first, PyExc_OverflowError);
-    if (most == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (most < 1) {
-        PyErr_Format(PyExc_ValueError, "max_items must be 1 or more, not %zd", most);
-        return NULL;
-    }
-    uint64_t stack[STACK_BUFFER * 4 / sizeof(uint64_t)];
-    pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = (uint64_t)most};
-    PyObject *result = NULL;
-    if (take(self, &sink, call.block, deadline) == 0) {
-        result = decode_all(self, &sink);
-    }
-    pn_sink_free(&sink);
-    return result;
 }
 
 /* ---- looking and ending -------------------------------------------------------------- */
@@ -524,7 +266,7 @@ ring_qsize(RingObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 ring_empty(RingObject *self, PyObject *Py_UNUSED(none))
 {
-    if (check_open(self) < 0) {
+    if (pn_ring_check_open(self) < 0) {
         return NULL;
     }
     return PyBool_FromLong(items_of(self) == 0);
@@ -585,10 +327,10 @@ static PyMethodDef methods[] = {
      "put_nowait($self, obj, /)\n--\n\nput(obj, False)."},
     {"get_nowait", (PyCFunction)ring_get_nowait, METH_NOARGS,
      "get_nowait($self)\n--\n\nget(False)."},
-    {"put_many", (PyCFunction)(void (*)(void))ring_put_many, METH_FASTCALL | METH_KEYWORDS,
-     put_many_doc},
-    {"get_many", (PyCFunction)(void (*)(void))ring_get_many, METH_FASTCALL | METH_KEYWORDS,
-     get_many_doc},
+    {"put_many", (PyCFunction)(void (*)(void))pn_ring_put_many, METH_FASTCALL | METH_KEYWORDS,
+     pn_put_many_doc},
+    {"get_many", (PyCFunction)(void (*)(void))pn_ring_get_many, METH_FASTCALL | METH_KEYWORDS,
+     pn_get_many_doc},
     {"qsize", (PyCFunction)ring_qsize, METH_NOARGS,
      "qsize($self)\n--\n\nHow many items are in it: exact at some instant of the call."},
     {"empty", (PyCFunction)ring_empty, METH_NOARGS, "empty($self)\n--\n\nIs it empty just now?"},

@@ -45,12 +45,8 @@ semaphore_init(SharedObject *self, PyObject *args, PyObject *kwargs)
                                      &bounded, &keep)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(self, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     if (value < 0 || value > PN_PERMITS_MOST) {
@@ -63,12 +59,7 @@ semaphore_init(SharedObject *self, PyObject *args, PyObject *kwargs)
     uint32_t generation;
     pn_status status =
         pn_semaphore_new(domain->domain, name, (uint32_t)value, flags, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, "semaphore", name);
-        return -1;
-    }
-    pn_shared_set(self, domain, offset, generation);
-    return 0;
+    return pn_shared_take(self, domain, status, offset, generation, "semaphore", name);
 }
 
 /* ---- acquiring -------------------------------------------------------------- */

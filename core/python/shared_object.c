@@ -34,6 +34,29 @@ pn_shared_set(SharedObject *self, DomainObject *domain, uint64_t offset, uint32_
     self->generation = generation;
 }
 
+DomainObject *
+pn_domain_for(SharedObject *self, PyObject *domain_object)
+{
+    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    if (domain != NULL && self->offset != 0) {
+        PyErr_SetString(PyExc_RuntimeError, "made already");
+        return NULL;
+    }
+    return domain;
+}
+
+int
+pn_shared_take(SharedObject *self, DomainObject *domain, pn_status status, uint64_t offset,
+               uint32_t generation, const char *what, const char *name)
+{
+    if (status != PN_OK) {
+        pn_raise(status, domain->domain, what, name);
+        return -1;
+    }
+    pn_shared_set(self, domain, offset, generation);
+    return 0;
+}
+
 int
 pn_shared_init(SharedObject *self, PyObject *args, PyObject *kwargs, pn_object_type type,
                const char *what)
@@ -44,23 +67,14 @@ pn_shared_init(SharedObject *self, PyObject *args, PyObject *kwargs, pn_object_t
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s", names, &domain_object, &name)) {
         return -1;
     }
-    DomainObject *domain = pn_domain_check((PyObject *)self, domain_object);
+    DomainObject *domain = pn_domain_for(self, domain_object);
     if (domain == NULL) {
-        return -1;
-    }
-    if (self->offset != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "made already");
         return -1;
     }
     uint64_t offset;
     uint32_t generation;
     pn_status status = pn_object_new(domain->domain, type, name, &offset, &generation);
-    if (status != PN_OK) {
-        pn_raise(status, domain->domain, what, name);
-        return -1;
-    }
-    pn_shared_set(self, domain, offset, generation);
-    return 0;
+    return pn_shared_take(self, domain, status, offset, generation, what, name);
 }
 
 void
