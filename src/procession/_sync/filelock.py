@@ -89,7 +89,7 @@ class FileLock:
     Raises OSError if the file can be neither opened nor made, or if its file system knows no locks.
 
     >>> import tempfile
-    >>> with FileLock(tempfile.gettempdir() + "/procession.doctest", timeout=60) as lock:
+    >>> with tempfile.TemporaryDirectory() as folder, FileLock(folder + "/lock", timeout=60) as lock:
     ...     lock.locked()
     True
     """
