@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
 import pkgutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +21,11 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", ["procession", *NAMES])
-def test_examples_in_docstrings(name: str) -> None:
+def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(name)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert doctest.testmod(module).failed == 0
+    assert {path.name for path in tmp_path.iterdir()} <= {f"procession-{os.getuid()}"}  # this user's folder, made once
 
 
 def test_there_are_some() -> None:

@@ -33,6 +33,8 @@ class Doubling(procession.Queue[Any]):
 class Stdlib:
     """The standard library's own SimpleQueue: who is killed in get() keeps its lock for ever."""
 
+    name = "of the standard library"
+
     def __init__(self) -> None:
         self._queue: Any = multiprocessing.get_context("fork").SimpleQueue()
         self._ended = multiprocessing.get_context("fork").Value("b", 0)

@@ -72,28 +72,28 @@ class Round:
             putters = lambda under=under: (  # noqa: E731
                 [] if ledger.finishing or under.queue.qsize() else self.at_work(under.producers)
             )
-            yield Watched(f"gets of {under.queue!r}", taken, takers)
-            yield Watched(f"puts to {under.queue!r}", put, putters)
+            yield Watched("gets of", under.queue, taken, takers)
+            yield Watched("puts to", under.queue, put, putters)
         for lock in self.locks:
             entered = lambda lock=lock: lock.cell.entries  # noqa: E731
             enterers = lambda lock=lock: [] if ledger.finishing else self.at_work(lock.holders)  # noqa: E731
-            yield Watched(f"entries of {lock.lock!r}", entered, enterers)
+            yield Watched("entries of", lock.lock, entered, enterers)
         for semaphore in self.cast.semaphores:
             sat = lambda semaphore=semaphore: semaphore.cell.entries  # noqa: E731
             sitters = lambda semaphore=semaphore: [] if ledger.finishing else self.at_work(semaphore.sitters)  # noqa: E731
-            yield Watched(f"takes of {semaphore.semaphore!r}", sat, sitters)
+            yield Watched("takes of", semaphore.semaphore, sat, sitters)
         if (circle := self.cast.circle) is not None:
             carriers = self.cast.carriers
             passed = lambda: sum(ledger.line(n).received for n in carriers)  # noqa: E731
             passers = lambda: (  # noqa: E731
                 self.at_work(carriers) if circle.qsize() and not ledger.finishing else []
             )
-            yield Watched(f"arrays in {circle!r}", passed, passers)
+            yield Watched("arrays in", circle, passed, passers)
         if (files := self.cast.files) is not None:
             filers = self.cast.filers
             called = lambda: sum(ledger.line(n).beats for n in filers)  # noqa: E731
             callers = lambda: [] if ledger.finishing else self.at_work(filers)  # noqa: E731
-            yield Watched(f"calls of {files!r}", called, callers)
+            yield Watched("calls of", files, called, callers)
 
     # -- seats
 

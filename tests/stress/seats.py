@@ -36,12 +36,16 @@ class Seat:
 class Watched:
     """Something that must show progress whenever somebody could make some."""
 
-    name: str
+    act: str
+    thing: Any
     progress: Callable[[], int]
     movers: Callable[[], list[int]]  # the pids of those who could make some now
     seen: int = -1
     idle: float = 0.0
     since: dict[int, CpuTimes] = field(default_factory=dict)  # of the movers, when it had been idle for a while
+
+    def __post_init__(self) -> None:
+        self.name = f"{self.act} {type(self.thing).__name__} {self.thing.name!r}"  # not repr(): that tells a state, too
 
     def look(self, elapsed: float, tally: Tally) -> None:
         now = self.progress()
@@ -58,7 +62,7 @@ class Watched:
                 self.since[pid] = cpu_times(pid)
         if self.idle > STUCK and self.idle - max(ready for _, ready in self.used()) > STUCK:
             tally.saw_gap(self.idle, f"{self.name}{self.cpu()}")
-            raise Stuck(f"{self.name} for {self.idle:.1f} s{self.cpu()}")
+            raise Stuck(f"{self.act} {self.thing!r} for {self.idle:.1f} s{self.cpu()}")
 
     def used(self) -> list[CpuTimes]:
         """What those who could make progress have had of a CPU meanwhile."""

@@ -89,11 +89,9 @@ class FileLock:
     Raises OSError if the file can be neither opened nor made, or if its file system knows no locks.
 
     >>> import tempfile
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> with FileLock(folder.name + "/only-one", timeout=60) as lock:
+    >>> with tempfile.TemporaryDirectory() as folder, FileLock(folder + "/lock", timeout=60) as lock:
     ...     lock.locked()
     True
-    >>> folder.cleanup()
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], timeout: float | None = None) -> None:
