@@ -72,6 +72,7 @@ CLAIM = Claim(
         case("read, 2 processes", read, 2),
         case("write, 2 processes", write, 2),
         case("9 reads to a write, 4 processes", mixed, 4),
+        case("read, 4 processes", read, 4),
         case("write, 4 processes", write, 4),
     ],
 )
