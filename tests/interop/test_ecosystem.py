@@ -61,6 +61,36 @@ def test_executor_hears_of_a_killed_worker(method: str) -> None:
         pool.submit(die, 1).result()
 
 
+def big(number: int) -> bytes:
+    return bytes([number % 256]) * 100_000
+
+
+def big_or_die(number: int) -> bytes:
+    if number == 50:
+        die(number)
+    return big(number)
+
+
+@each_method
+def test_executor_under_load(method: str) -> None:
+    """More than its queues hold: results and calls go by our Queue and SimpleQueue, whose `_reader` and `_writer` it uses."""
+    with ProcessPoolExecutor(2, mp_context=procession.get_context(method)) as pool:
+        for number, result in enumerate(pool.map(big, range(300))):
+            assert result == big(number)
+
+
+@each_method
+def test_killed_worker_under_load_breaks_all_that_is_left(method: str) -> None:
+    with ProcessPoolExecutor(2, mp_context=procession.get_context(method)) as pool:
+        futures = [pool.submit(big_or_die, number) for number in range(200)]
+        concurrent.futures.wait(futures)
+        errors = {type(error) for future in futures if (error := future.exception()) is not None}
+        assert errors == {BrokenProcessPool}
+        assert futures[50].exception() is not None
+        with pytest.raises(BrokenProcessPool):
+            pool.submit(big, 1)
+
+
 @each_method
 def test_executor_passes_an_exception_on(method: str) -> None:
     with ProcessPoolExecutor(1, mp_context=procession.get_context(method)) as pool:
