@@ -38,6 +38,24 @@ def test_public_names_are_ours() -> None:
     assert output_of(FIRST + EVERY_NAME.replace("{names}", "set()")) == "procession._channels.queue"
 
 
+EACH_FIRST = """
+import multiprocessing, os, sys
+for module in (multiprocessing, procession):
+    for name in module.__all__:
+        if os.fork() == 0:  # a program that asks for this name before any other
+            try:
+                getattr(module, name)
+            except BaseException as error:
+                print(module.__name__, name, repr(error), flush=True)
+            os._exit(0)
+        os.wait()
+"""
+
+
+def test_any_name_may_be_the_first() -> None:
+    assert output_of(FIRST + EACH_FIRST) == ""
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_contexts_are_ours(method: str) -> None:
     program = f"""

@@ -50,6 +50,8 @@ def install() -> None:
         if module is not None:
             _replace_in(module)
     sys.meta_path.insert(0, _Finder())
+    # Our pipes are made of theirs: whoever asked for one first would find them in the middle of their own import.
+    importlib.import_module(f"{OURS}.connection")
     prologue.add(f"{__name__}:install")
     if late:
         warnings.warn(
