@@ -17,6 +17,8 @@ from tests.models import (
     ledger,
     listening,
     lock,
+    pipes,
+    priorities,
     ring,
     semaphore,
     shutdown,
@@ -41,6 +43,8 @@ MODELS = {
     "dictionary": dictionary,
     "semaphore": semaphore,
     "circles": circles,
+    "pipes": pipes,
+    "priorities": priorities,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick
