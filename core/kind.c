@@ -112,7 +112,7 @@ static const pn_kind kinds[PN_OBJECT_TYPES] = {
     [PN_OBJECT_END] = {.size = sizeof(pn_end_cell),
                        .discard = pn_end_discard,
                        .given_up = pn_end_given_up,
-                       .arrives = pn_end_add_user,
+                       .arrives = pn_end_give,
                        .wants = PN_FOR_GET | PN_FOR_PUT,
                        .is_ready = pn_end_is_ready,
                        .mend = pn_end_mend},

@@ -93,16 +93,32 @@ pipe_of(pn_domain *domain, const pn_end_cell *end)
 }
 
 void
-pn_end_add_user(pn_domain *domain, uint64_t offset, uint32_t slot)
+pn_end_give(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
     const pn_end_cell *end = pn_at(domain, offset);
     pn_pipe_cell *cell = pipe_of(domain, end);
     if (slot == PN_SLOTS) {
         return; /* it has no bit; that it holds the end is counted */
     }
-    atomic_store(&cell->used[end->number], 1);
     atomic_fetch_or(&cell->users[end->number][slot / 64], UINT64_C(1) << slot % 64);
     atomic_fetch_add(&cell->moves, 1);
+}
+
+void
+pn_end_add_user(pn_domain *domain, uint64_t offset, uint32_t slot)
+{
+    const pn_end_cell *end = pn_at(domain, offset);
+    pn_end_give(domain, offset, slot);
+    if (slot != PN_SLOTS) {
+        /* After its bit, so that nobody finds the end used and without a user. */
+        atomic_store(&pipe_of(domain, end)->used[end->number], 1);
+    }
+}
+
+static bool
+is_user(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
+{
+    return (atomic_load(&cell->users[number][slot / 64]) & UINT64_C(1) << slot % 64) != 0;
 }
 
 /* Clear a bit; was it set? */
@@ -110,8 +126,8 @@ static bool
 remove_user(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
 {
     uint64_t bit = UINT64_C(1) << slot % 64;
-    pn_word64 *word = &cell->users[number][slot / 64];
-    return (atomic_load(word) & bit) != 0 && (atomic_fetch_and(word, ~bit) & bit) != 0;
+    return is_user(cell, number, slot) &&
+           (atomic_fetch_and(&cell->users[number][slot / 64], ~bit) & bit) != 0;
 }
 
 void
@@ -271,7 +287,7 @@ pn_end_hand_to(pn_pipe_end *end, uint32_t slot)
     for (uint32_t i = 0; i < count; i++) {
         pn_object_hold_for(end->domain, objects[i], slot);
     }
-    pn_end_add_user(end->domain, end->offset, slot);
+    pn_end_give(end->domain, end->offset, slot);
 }
 
 void
@@ -420,8 +436,20 @@ pn_pipe_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generat
     pn_pipe_cell *cell = pn_at(domain, offset);
     (void)generation;
     (void)awaited;
+    /* Said for whoever buries it again, if this process is killed between its two bits. */
+    bool both = (is_user(cell, 0, slot) && is_user(cell, 1, slot)) ||
+                atomic_load(&cell->burying) == slot + 1;
+    if (both) {
+        atomic_store(&cell->burying, slot + 1);
+    }
     for (uint32_t number = 0; number < 2; number++) {
+        if (!both && is_user(cell, number, slot)) {
+            atomic_store(&cell->used[number], 1); /* before its bit goes: it was to use this one */
+        }
         remove_user(cell, number, slot);
+    }
+    if (both) {
+        atomic_store(&cell->burying, 0);
     }
     for (uint32_t number = 0; number < 2; number++) {
         /* Whether the bit was there or not: who is dead may have ended it, and not woken. */

@@ -6,14 +6,16 @@
  * An end is over when nobody will read or write at it any more:
  *
  *   gone[end]     nobody has it: its object was freed
- *   or all of     used[end]: somebody has used it, ever
+ *   or all of     used[end]: somebody has used it, ever, or was to and is dead
  *                 users[end] is empty: they are dead, or have closed it
  *                 puts == takes of its object: it is not on its way to somebody in an item
  *                 no process without a line of the table holds it (it could not be a user)
  *
  * A *user* has sent, received or polled at it, or was given it: as an argument of its start, or in an item.
  * A process that was forked meanwhile has inherited the end, and is none: it holds it, and
- * would keep it open for ever otherwise. As long as nobody has used an end, having it counts, as with descriptors.
+ * would keep it open for ever otherwise. As long as nobody has used an end, having it counts, as with descriptors:
+ * a child that closes an end which it was given beside its own ends nothing, for its parent may be about to use it. If a
+ * child dies that was given one end only, it was to use that one. Who had both and used neither tells nothing by its death.
  * A new user brings an end that is over to life again: what was sent meanwhile, or before, is still there.
  *
  * Each change is one store: the bit of a user, `gone`. Nothing is derived from them in shared memory.
@@ -34,7 +36,8 @@ typedef struct {
     pn_word used[2];
     pn_word gone[2];
     pn_word moves; /* grows after a user came */
-    uint8_t pad[4];
+    pn_word
+        burying; /* slot + 1 of a dead one who was a user of both ends, while its bits are cleared */
     pn_word64 users[2][PN_SLOTS / 64];
 } pn_pipe_cell;
 
@@ -97,16 +100,19 @@ void pn_end_given_up(pn_domain *domain, uint64_t offset);
 bool pn_end_is_ready(pn_domain *domain, uint64_t offset, uint32_t want);
 void pn_end_mend(pn_domain *domain, uint64_t offset);
 
-/* For a process without a line (PN_SLOTS) nothing: that it holds the end is counted. */
+/* It uses the end; it was given it. For a process without a line (PN_SLOTS) nothing: that it holds the end is counted. */
 void pn_end_add_user(pn_domain *domain, uint64_t offset, uint32_t slot);
+void pn_end_give(pn_domain *domain, uint64_t offset, uint32_t slot);
 
 static inline void
 pn_end_use(pn_pipe_end *end)
 {
     uint32_t slot = end->domain->slot;
+    const pn_pipe_cell *cell = end->cell;
     if (slot != PN_SLOTS &&
-        !(atomic_load_explicit(&end->cell->users[end->number][slot / 64], memory_order_relaxed) &
-          UINT64_C(1) << slot % 64)) {
+        (!atomic_load_explicit(&cell->used[end->number], memory_order_relaxed) ||
+         !(atomic_load_explicit(&cell->users[end->number][slot / 64], memory_order_relaxed) &
+           UINT64_C(1) << slot % 64))) {
         pn_end_add_user(end->domain, end->offset, slot);
     }
 }

@@ -188,7 +188,7 @@ connection_open(ConnectionObject *self, PyObject *Py_UNUSED(none))
         return pn_raise(status, self->shared.domain, "Connection", "?");
     }
     set_up(self, state);
-    pn_end_use(&self->end);
+    pn_end_give(self->end.domain, self->end.offset, self->end.domain->slot);
     Py_RETURN_NONE;
 }
 

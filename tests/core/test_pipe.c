@@ -315,6 +315,21 @@ a_new_user_brings_it_to_life_again(void)
     close_domain();
 }
 
+/* A child that does nothing, with a line of its own; it is a user of what it is handed. */
+static pid_t
+start_idle(uint32_t slot, uint32_t generation)
+{
+    pn_domain_arm_fork(domain, slot, generation);
+    pid_t child = fork();
+    if (child == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    pn_slot_set_pid(domain, slot, generation, (uint32_t)child);
+    return child;
+}
+
 static void
 who_is_given_it_uses_it(void)
 {
@@ -325,19 +340,68 @@ who_is_given_it_uses_it(void)
     pn_end_hand_to(&ends[1], slot);
     pn_end_drop(&ends[1]);
     check_open(&ends[0]); /* it has not begun yet */
-    pn_domain_arm_fork(domain, slot, generation);
-    pid_t child = fork();
-    if (child == 0) {
-        for (;;) {
-            pause();
-        }
-    }
-    pn_slot_set_pid(domain, slot, generation, (uint32_t)child);
+    pid_t child = start_idle(slot, generation);
     check_open(&ends[0]);
     end_by_kill(child);
     pn_sweep_reaped(domain, slot, generation);
     check_over(&ends[0]);
     pn_end_drop(&ends[0]);
+    close_domain();
+}
+
+static void
+who_closes_what_it_was_given_beside_its_own_ends_nothing(void)
+{
+    pn_pipe_end ends[2];
+    make_pipe(ends, false, 1 << 20);
+    PROCESS(child, pn_end_give(domain, ends[0].offset, domain->slot);
+            pn_end_give(domain, ends[1].offset, domain->slot); pn_end_drop(&ends[1]);
+            check_open(&ends[0]));
+    CHECK(say(&ends[1], 3) == PN_OK);
+    end_by_kill(child);
+    pn_sweep(domain);
+    CHECK(say(&ends[1], 4) == PN_SHUT_DOWN); /* it has read, and is dead */
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
+    close_domain();
+}
+
+static void
+who_was_given_both_and_used_neither_ends_nothing(void)
+{
+    pn_pipe_end ends[2];
+    uint32_t slot, generation;
+    make_pipe(ends, true, 1 << 20);
+    CHECK(pn_slot_reserve(domain, "child", 0, &slot, &generation) == PN_OK);
+    pn_end_hand_to(&ends[0], slot);
+    pn_end_hand_to(&ends[1], slot);
+    end_by_kill(start_idle(slot, generation));
+    pn_sweep_reaped(domain, slot, generation);
+    CHECK(atomic_load(&ends[0].cell->burying) == 0);
+    check_open(&ends[0]);
+    check_open(&ends[1]);
+    CHECK(say(&ends[1], 5) == PN_OK);
+    check_heard(&ends[0], 5);
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
+    close_domain();
+}
+
+/* Whoever began to bury it was killed between its two bits. */
+static void
+a_burial_that_was_broken_off_is_remembered(void)
+{
+    pn_pipe_end ends[2];
+    uint32_t slot, generation;
+    make_pipe(ends, false, 1 << 20);
+    CHECK(pn_slot_reserve(domain, "child", 0, &slot, &generation) == PN_OK);
+    pn_end_hand_to(&ends[1], slot);
+    atomic_store(&ends[0].cell->burying, slot + 1);
+    end_by_kill(start_idle(slot, generation));
+    pn_sweep_reaped(domain, slot, generation);
+    check_open(&ends[0]);
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
     close_domain();
 }
 
@@ -508,6 +572,9 @@ main(void)
     RUN(the_last_of_several_users_ends_it);
     RUN(a_new_user_brings_it_to_life_again);
     RUN(who_is_given_it_uses_it);
+    RUN(who_closes_what_it_was_given_beside_its_own_ends_nothing);
+    RUN(who_was_given_both_and_used_neither_ends_nothing);
+    RUN(a_burial_that_was_broken_off_is_remembered);
     RUN(on_its_way_in_an_item_it_is_open);
     RUN(a_process_without_a_line_keeps_it_open);
     RUN(who_waits_for_room_learns_of_a_death);

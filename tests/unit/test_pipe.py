@@ -557,6 +557,54 @@ def sends_and_stays(connection: Connection, count: int) -> None:
     stay()
 
 
+def close_and_read(mine: Connection, not_mine: Connection, answers: Any) -> None:
+    not_mine.close()
+    try:
+        answers.put("over" if mine.poll(0) else "waits")
+        answers.put(mine.recv())
+    except EOFError:
+        answers.put("end of file")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@method
+def test_end_that_a_child_was_given_and_closed_unused_is_still_the_parents(method: str, ours: bool) -> None:
+    """What a careful child does, dask's workers too: it closes the end that its parent keeps."""
+    reader, writer = procession.Pipe(duplex=False)
+    answers = procession.Queue[str]()
+    library: Any = procession if ours else multiprocessing
+    process = library.get_context(method).Process(target=close_and_read, args=(reader, writer, answers))
+    process.start()
+    first = answers.get()
+    if first == "waits":
+        writer.send("from the parent")
+    assert (first, answers.get()) == ("waits", "from the parent")
+    process.join()
+    process.close()
+
+
+def read_beside_the_other(mine: Connection, _: Connection, answers: Any) -> None:
+    answers.put("reads")
+    answers.put(mine.recv())
+    stay()
+
+
+@method
+def test_killed_reader_that_had_both_ends_does_not_end_its_parents(method: str) -> None:
+    reader, writer = procession.Pipe(duplex=False)
+    answers = procession.Queue[str]()
+    readers = [process(True, method, read_beside_the_other, reader, writer, answers) for _ in range(2)]
+    for one in readers:
+        one.start()
+    assert [answers.get() for _ in readers] == ["reads", "reads"]
+    kill(readers[0])
+    writer.send("from the parent")
+    assert answers.get() == "from the parent"
+    kill(readers[1])
+    for one in readers:
+        one.close()
+
+
 @method
 @pytest.mark.parametrize("ours_too", [True, False])
 def test_replacement_brings_the_end_to_life(ends: Ends, method: str, ours_too: bool) -> None:
