@@ -236,15 +236,6 @@ def test_scipy_takes_the_map_of_a_pool(method: str) -> None:
     assert found.x.tolist() == alone.x.tolist()
 
 
-@each_method
-def test_data_loader_of_torch_takes_a_context(method: str) -> None:
-    data = pytest.importorskip("torch.utils.data")
-    loader = data.DataLoader(
-        list(range(10)), batch_size=2, num_workers=2, multiprocessing_context=procession.get_context(method)
-    )
-    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
-
-
 def test_futures_of_an_executor_are_waited_for() -> None:
     with ProcessPoolExecutor(2, mp_context=procession.get_context("fork")) as pool:
         futures = [pool.submit(square, number) for number in range(6)]
