@@ -66,9 +66,7 @@ add_numbers(const pn_record *old, uint64_t *words, void *context)
         return false;
     }
     add->sum = (number){.is_float = before.is_float || add->more.is_float};
-    if (old == NULL) {
-        add->sum = add->more;
-    } else if (add->sum.is_float) {
+    if (add->sum.is_float) {
         add->sum.real = (before.is_float ? before.real : (double)before.integer) +
                         (add->more.is_float ? add->more.real : (double)add->more.integer);
     } else if (__builtin_add_overflow(before.integer, add->more.integer, &add->sum.integer)) {

@@ -98,7 +98,6 @@ def main() -> int:
         "--excluded", action="store_true", help="only what is left out: it must fail, or need not be so"
     )
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and the suite is killed on the way
     bad = False
     summaries = [run(method, given) for method in given.methods]
     print()
@@ -118,4 +117,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and the suite is killed on the way
     sys.exit(main())

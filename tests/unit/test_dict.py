@@ -482,6 +482,10 @@ def test_add_counts_from_nothing(shared: SharedDict[Any, Any]) -> None:
     assert [shared.add("n", 1), shared.add("n", 2), shared.add("n", -4)] == [1, 3, -1]
 
 
+def test_add_to_nothing_is_a_sum_with_zero(shared: SharedDict[Any, Any]) -> None:
+    assert repr(shared.add("n", -0.0)) == repr(shared["n"]) == repr(0 + -0.0)
+
+
 SUMS: list[tuple[Any, Any]] = [
     (1, 1),
     (2**31 - 1, 1),
