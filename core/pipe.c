@@ -92,6 +92,12 @@ pipe_of(pn_domain *domain, const pn_end_cell *end)
     return pn_at(domain, end->pipe);
 }
 
+static bool
+is_user(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
+{
+    return (atomic_load(&cell->users[number][slot / 64]) & UINT64_C(1) << slot % 64) != 0;
+}
+
 void
 pn_end_give(pn_domain *domain, uint64_t offset, uint32_t slot)
 {
@@ -100,7 +106,12 @@ pn_end_give(pn_domain *domain, uint64_t offset, uint32_t slot)
     if (slot == PN_SLOTS) {
         return; /* it has no bit; that it holds the end is counted */
     }
-    atomic_fetch_or(&cell->users[end->number][slot / 64], UINT64_C(1) << slot % 64);
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    atomic_fetch_or(&cell->users[end->number][slot / 64], bit);
+    if (is_user(cell, 1 - end->number, slot)) {
+        atomic_fetch_or(&cell->both[slot / 64],
+                        bit); /* of two threads that give it one each, one sees it */
+    }
     atomic_fetch_add(&cell->moves, 1);
 }
 
@@ -113,12 +124,6 @@ pn_end_add_user(pn_domain *domain, uint64_t offset, uint32_t slot)
         /* After its bit, so that nobody finds the end used and without a user. */
         atomic_store(&pipe_of(domain, end)->used[end->number], 1);
     }
-}
-
-static bool
-is_user(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
-{
-    return (atomic_load(&cell->users[number][slot / 64]) & UINT64_C(1) << slot % 64) != 0;
 }
 
 /* Clear a bit; was it set? */
@@ -436,21 +441,15 @@ pn_pipe_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generat
     pn_pipe_cell *cell = pn_at(domain, offset);
     (void)generation;
     (void)awaited;
-    /* Said for whoever buries it again, if this process is killed between its two bits. */
-    bool both = (is_user(cell, 0, slot) && is_user(cell, 1, slot)) ||
-                atomic_load(&cell->burying) == slot + 1;
-    if (both) {
-        atomic_store(&cell->burying, slot + 1);
-    }
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    bool both = (atomic_load(&cell->both[slot / 64]) & bit) != 0;
     for (uint32_t number = 0; number < 2; number++) {
         if (!both && is_user(cell, number, slot)) {
             atomic_store(&cell->used[number], 1); /* before its bit goes: it was to use this one */
         }
         remove_user(cell, number, slot);
     }
-    if (both) {
-        atomic_store(&cell->burying, 0);
-    }
+    atomic_fetch_and(&cell->both[slot / 64], ~bit); /* last: whoever buries it again needs it */
     for (uint32_t number = 0; number < 2; number++) {
         /* Whether the bit was there or not: who is dead may have ended it, and not woken. */
         wake_peers_if_there(domain, cell, number);

@@ -15,7 +15,7 @@
  * A process that was forked meanwhile has inherited the end, and is none: it holds it, and
  * would keep it open for ever otherwise. As long as nobody has used an end, having it counts, as with descriptors:
  * a child that closes an end which it was given beside its own ends nothing, for its parent may be about to use it. If a
- * child dies that was given one end only, it was to use that one. Who had both and used neither tells nothing by its death.
+ * child dies that was given one end only, it was to use that one. Who had both says by its death nothing of the one that nobody has used.
  * A new user brings an end that is over to life again: what was sent meanwhile, or before, is still there.
  *
  * Each change is one store: the bit of a user, `gone`. Nothing is derived from them in shared memory.
@@ -39,6 +39,7 @@ typedef struct {
     pn_word
         burying; /* slot + 1 of a dead one who was a user of both ends, while its bits are cleared */
     pn_word64 users[2][PN_SLOTS / 64];
+    pn_word64 both[PN_SLOTS / 64]; /* who was a user of both ends at one time; until it is buried */
 } pn_pipe_cell;
 
 typedef struct {
@@ -48,7 +49,8 @@ typedef struct {
     uint32_t number; /* 0 or 1 */
 } pn_end_cell;
 
-_Static_assert(sizeof(pn_pipe_cell) == 256 + 64 + 256, "pipe layout is shared between processes");
+_Static_assert(sizeof(pn_pipe_cell) == 256 + 64 + 256 + 128,
+               "pipe layout is shared between processes");
 
 /* This process's view of an end. Private memory; it holds the four objects. */
 typedef struct {

@@ -377,7 +377,7 @@ who_was_given_both_and_used_neither_ends_nothing(void)
     pn_end_hand_to(&ends[1], slot);
     end_by_kill(start_idle(slot, generation));
     pn_sweep_reaped(domain, slot, generation);
-    CHECK(atomic_load(&ends[0].cell->burying) == 0);
+    CHECK(atomic_load(&ends[0].cell->both[slot / 64]) == 0);
     check_open(&ends[0]);
     check_open(&ends[1]);
     CHECK(say(&ends[1], 5) == PN_OK);
@@ -387,19 +387,20 @@ who_was_given_both_and_used_neither_ends_nothing(void)
     close_domain();
 }
 
-/* Whoever began to bury it was killed between its two bits. */
+/* A writer that has both, and is done before its parent begins to read. */
 static void
-a_burial_that_was_broken_off_is_remembered(void)
+who_was_given_both_and_has_closed_what_it_used_ends_nothing(void)
 {
     pn_pipe_end ends[2];
-    uint32_t slot, generation;
-    make_pipe(ends, false, 1 << 20);
-    CHECK(pn_slot_reserve(domain, "child", 0, &slot, &generation) == PN_OK);
-    pn_end_hand_to(&ends[1], slot);
-    atomic_store(&ends[0].cell->burying, slot + 1);
-    end_by_kill(start_idle(slot, generation));
-    pn_sweep_reaped(domain, slot, generation);
-    check_open(&ends[0]);
+    make_pipe(ends, true, 1 << 20);
+    PROCESS(child, pn_end_give(domain, ends[0].offset, domain->slot);
+            pn_end_give(domain, ends[1].offset, domain->slot); CHECK(say(&ends[1], 2) == PN_OK);
+            pn_end_drop(&ends[1]));
+    end_by_kill(child);
+    pn_sweep(domain);
+    CHECK(say(&ends[1], 3) == PN_OK);
+    check_heard(&ends[0], 2);
+    check_heard(&ends[0], 3);
     pn_end_drop(&ends[0]);
     pn_end_drop(&ends[1]);
     close_domain();
@@ -574,7 +575,7 @@ main(void)
     RUN(who_is_given_it_uses_it);
     RUN(who_closes_what_it_was_given_beside_its_own_ends_nothing);
     RUN(who_was_given_both_and_used_neither_ends_nothing);
-    RUN(a_burial_that_was_broken_off_is_remembered);
+    RUN(who_was_given_both_and_has_closed_what_it_used_ends_nothing);
     RUN(on_its_way_in_an_item_it_is_open);
     RUN(a_process_without_a_line_keeps_it_open);
     RUN(who_waits_for_room_learns_of_a_death);

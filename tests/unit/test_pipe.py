@@ -583,6 +583,35 @@ def test_end_that_a_child_was_given_and_closed_unused_is_still_the_parents(metho
     process.close()
 
 
+class Writers:
+    """Has both ends, among other things, as programs have them."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = procession.Pipe(duplex=False)
+        self.lanes = [{"writer": self.writer}]
+
+    def send(self, gate: Any, number: int) -> None:
+        gate.wait()
+        self.lanes[0]["writer"].send(number)
+
+
+@pytest.mark.parametrize("ours_too", [True, False])
+def test_ends_in_attributes_are_given_to_a_forked_child(ours_too: bool) -> None:
+    writers = Writers()
+    gates = [procession.Event() for _ in range(2)]
+    children = [process(ours_too, "fork", writers.send, gate, number) for number, gate in enumerate(gates)]
+    for one in children:
+        one.start()
+    writers.writer.close()
+    for number, (one, gate) in enumerate(zip(children, gates, strict=True)):
+        gate.set()
+        one.join()
+        assert writers.reader.recv() == number  # the other one has not written yet
+        one.close()
+    with pytest.raises(EOFError):
+        writers.reader.recv()
+
+
 def read_beside_the_other(mine: Connection, _: Connection, answers: Any) -> None:
     answers.put("reads")
     answers.put(mine.recv())

@@ -68,7 +68,7 @@ def tell_exit_codes(told: Callable[[int], None]) -> None:
 
 
 def tell_forks(about_to: Callable[[object], Callable[[], None]]) -> None:
-    """Call `about_to` with the arguments of each child that ``multiprocessing`` is about to fork, and what it returns afterwards.
+    """Call `about_to` with each process that ``multiprocessing`` is about to fork, and what it returns afterwards.
 
     A child by fork is given nothing that says whose it is: what it shall use is known here only, before it is there.
     """
@@ -76,7 +76,7 @@ def tell_forks(about_to: Callable[[object], Callable[[], None]]) -> None:
 
     @functools.wraps(launch)
     def telling(self: Any, process: Any) -> None:
-        done = about_to((process._args, process._kwargs))
+        done = about_to(process)
         try:
             launch(self, process)
         finally:

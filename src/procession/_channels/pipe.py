@@ -130,9 +130,9 @@ def Pipe(duplex: bool = True, *, name: str | None = None) -> tuple[Connection, C
     return Connection._pair(domains.current(), label("Pipe", name), bool(duplex), MAX_BYTES)
 
 
-def _hand_on(arguments: object) -> Callable[[], None]:
-    """A child of ``multiprocessing`` is about to be forked with these arguments."""
-    connections = list(connections_in(arguments))
+def _hand_on(process: object) -> Callable[[], None]:
+    """A child of ``multiprocessing`` is about to be forked."""
+    connections = connections_in(process)
     for connection in connections:
         connection._hand_at_fork(True)
 

@@ -9,7 +9,9 @@ by a slot of the process table that was reserved for the child.
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections import deque
+from itertools import islice
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from procession import _core
@@ -19,6 +21,8 @@ from procession._memory.domain import domains
 
 __all__ = ["connections_in", "handles_travel", "not_shared", "pickle_item", "reduce_shared"]
 
+DEPTH = 6  # process -> args -> object -> attributes -> list -> connection
+MOST_LOOKED_AT = 2000
 FOREIGN = 8  # slot flag: started by the standard library
 # Attributes that do not travel: what Queue[Job]() remembers of its type, for Job may be of a kind that cannot be pickled;
 # what this process listens with, and which ends of a queue it has closed.
@@ -113,18 +117,35 @@ def reduce_shared(shared: _core.Shared) -> tuple[Any, ...]:
     return _rebuild, (cls, domain.uuid, offset, generation, *where), _state_of(shared)
 
 
-def connections_in(arguments: object, depth: int = 3) -> Iterator[_core.Connection]:
-    """The open connections among a process's arguments, or in a tuple, list or dict among them.
+def connections_in(process: object) -> list[_core.Connection]:
+    """The open connections that a process which is about to be forked gets for its use: what a spawned one would get pickled.
 
-    A process that is forked gets them without their being pickled, and for its use; what it inherits otherwise it uses when
-    it uses it.
+    Looked for are its arguments, the object whose method it runs, its own attributes, and what these have in containers and
+    attributes, a few steps deep and among so many things at most. What it inherits otherwise it uses when it uses it.
     """
-    if isinstance(arguments, _core.Connection):
-        if not arguments.closed:
-            yield arguments
-    elif depth > 0 and isinstance(arguments, tuple | list | dict):
-        for argument in arguments.values() if isinstance(arguments, dict) else arguments:
-            yield from connections_in(argument, depth - 1)
+    found: list[_core.Connection] = []
+    seen: set[int] = set()
+    next_ones: list[object] = [vars(process)]
+    for _ in range(DEPTH):
+        ones, next_ones = next_ones, []
+        for one in ones:
+            if id(one) in seen or len(seen) >= MOST_LOOKED_AT:
+                continue
+            seen.add(id(one))
+            if isinstance(one, _core.Connection):
+                if not one.closed:
+                    found.append(one)
+            elif isinstance(one, dict):
+                next_ones += islice(one.values(), MOST_LOOKED_AT)
+            elif isinstance(one, tuple | list | set | frozenset | deque):
+                next_ones += islice(one, MOST_LOOKED_AT)
+            elif isinstance(one, MethodType):
+                next_ones.append(one.__self__)
+            elif not isinstance(one, ModuleType | type | FunctionType) and isinstance(
+                attributes := getattr(one, "__dict__", None), dict
+            ):
+                next_ones.append(attributes)
+    return found
 
 
 def _state_of(shared: _core.Shared) -> object:

@@ -22,7 +22,7 @@ class ForkPopen(Popen):
         parent = os.getpid()
         # A death signal is tied to the thread that forks; only the main thread is sure to live as long as we.
         tied = self.settings.orphan == "kill" and threading.get_native_id() == parent
-        for connection in connections_in((process._args, process._kwargs)):
+        for connection in connections_in(process):
             connection._hold_for(self.procession_slot[0])
         if _core.fork_child(self, self.domain, *self.procession_slot) == 0:
             self._run(process, parent, tied)
