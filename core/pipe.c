@@ -109,8 +109,8 @@ pn_end_give(pn_domain *domain, uint64_t offset, uint32_t slot)
     uint64_t bit = UINT64_C(1) << slot % 64;
     atomic_fetch_or(&cell->users[end->number][slot / 64], bit);
     if (is_user(cell, 1 - end->number, slot)) {
-        atomic_fetch_or(&cell->both[slot / 64],
-                        bit); /* of two threads that give it one each, one sees it */
+        /* Of two threads that give it one end each, one sees it. */
+        atomic_fetch_or(&cell->both[slot / 64], bit);
     }
     atomic_fetch_add(&cell->moves, 1);
 }

@@ -15,7 +15,8 @@
  * A process that was forked meanwhile has inherited the end, and is none: it holds it, and
  * would keep it open for ever otherwise. As long as nobody has used an end, having it counts, as with descriptors:
  * a child that closes an end which it was given beside its own ends nothing, for its parent may be about to use it. If a
- * child dies that was given one end only, it was to use that one. Who had both says by its death nothing of the one that nobody has used.
+ * child dies that was given one end only, it was to use that one. Who had both says by its death nothing of an end that
+ * nobody has used.
  * A new user brings an end that is over to life again: what was sent meanwhile, or before, is still there.
  *
  * Each change is one store: the bit of a user, `gone`. Nothing is derived from them in shared memory.
@@ -36,8 +37,7 @@ typedef struct {
     pn_word used[2];
     pn_word gone[2];
     pn_word moves; /* grows after a user came */
-    pn_word
-        burying; /* slot + 1 of a dead one who was a user of both ends, while its bits are cleared */
+    uint8_t pad[4];
     pn_word64 users[2][PN_SLOTS / 64];
     pn_word64 both[PN_SLOTS / 64]; /* who was a user of both ends at one time; until it is buried */
 } pn_pipe_cell;

@@ -201,8 +201,10 @@ class Sharing(places.Places):
                 raise RuntimeError(f"PriorityQueue: an item that seat {seat} has never put")
         if (taken > 1).any():
             raise RuntimeError(f"PriorityQueue: {int((taken > 1).sum())} items were taken twice")
-        if lost > self.deaths_of(get_ranked) + self.deaths_of(put_ranked):
-            raise RuntimeError(f"PriorityQueue: {lost} items lost by {self.deaths_of(get_ranked)} deaths of consumers")
+        # In the hands of a dead consumer, or of a producer that was killed between its number and its put.
+        deaths = self.deaths_of(get_ranked) + self.deaths_of(put_ranked)
+        if lost > deaths:
+            raise RuntimeError(f"PriorityQueue: {lost} items lost by {deaths} deaths")
 
 
 if __name__ == "__main__":

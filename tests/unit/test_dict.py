@@ -647,7 +647,7 @@ def test_who_waits_for_a_stopped_process_is_seen_and_goes_on_when_it_is_killed(s
     with child(churn, shared) as process:
         until(lambda: stopped_inside(shared, process))
         with thread(len, shared) as length:
-            # Where the kernel lacks something it sleeps in short slices, and between two of them it does not wait.
+            # It sleeps in slices (pn_dict_enter), and between two of them it does not wait.
             until(lambda: f"1 waiting, pid {process.pid} inside of a call" in repr(shared))
             kill(process)
             assert length.result() == len(shared)

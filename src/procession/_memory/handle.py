@@ -129,16 +129,19 @@ def connections_in(process: object) -> list[_core.Connection]:
     for _ in range(DEPTH):
         ones, next_ones = next_ones, []
         for one in ones:
-            if id(one) in seen or len(seen) >= MOST_LOOKED_AT:
+            if len(seen) >= MOST_LOOKED_AT:
+                return found
+            if id(one) in seen:
                 continue
             seen.add(id(one))
+            room = max(0, MOST_LOOKED_AT - len(next_ones))
             if isinstance(one, _core.Connection):
                 if not one.closed:
                     found.append(one)
             elif isinstance(one, dict):
-                next_ones += islice(one.values(), MOST_LOOKED_AT)
+                next_ones += islice(one.values(), room)
             elif isinstance(one, tuple | list | set | frozenset | deque):
-                next_ones += islice(one, MOST_LOOKED_AT)
+                next_ones += islice(one, room)
             elif isinstance(one, MethodType):
                 next_ones.append(one.__self__)
             elif not isinstance(one, ModuleType | type | FunctionType) and isinstance(
