@@ -32,6 +32,7 @@ _HOMES = {
         "SUBDEBUG",
         "SUBWARNING",
     ),
+    "procession._base.died": ("WorkerDied",),
     "procession._base.errors": (
         "Ambiguous",
         "DomainFull",
