@@ -32,7 +32,6 @@ _HOMES = {
         "SUBDEBUG",
         "SUBWARNING",
     ),
-    "procession._base.died": ("WorkerDied",),
     "procession._base.errors": (
         "Ambiguous",
         "DomainFull",
@@ -49,6 +48,7 @@ _HOMES = {
         "RemoteTraceback",
         "ShutDown",
         "StaleHandle",
+        "WorkerDied",
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),

@@ -69,8 +69,8 @@ class MaybeEncodingError(_theirs.MaybeEncodingError):  # type: ignore[misc, name
 
 
 def _not_sent(what: NotSent) -> MaybeEncodingError:
-    error = MaybeEncodingError.__new__(MaybeEncodingError, what.reason, what.value)
-    error.exc, error.value = what
+    error = MaybeEncodingError(None, None)
+    error.exc, error.value = error.args = what
     return error
 
 
@@ -161,7 +161,7 @@ class Pool(_theirs.Pool):
         """As ``map()``, with ``func(*item)``."""
         return self.starmap_async(func, iterable, chunksize).get()  # type: ignore[no-any-return]
 
-    def map_async(
+    def map_async(  # type: ignore[override]
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
@@ -201,11 +201,11 @@ class Pool(_theirs.Pool):
         engine.feed(Sequence(_chunks(how, self._pack(func), items, chunksize), result, _batch(items, chunksize)))
         return result
 
-    def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+    def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:  # type: ignore[override]
         """Return an iterator over ``func(item)`` in order, which takes the input as far as the workers can use it soon."""
         return self._imap(IMapIterator, func, iterable, chunksize)
 
-    def imap_unordered(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+    def imap_unordered(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:  # type: ignore[override]
         """As ``imap()``, the results as they come."""
         return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
 

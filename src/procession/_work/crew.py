@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from procession._channels.wait import wait
 from procession._memory.domain import domains
 
 __all__ = ["Bell", "Grave", "ProcessCrew"]
@@ -110,12 +111,15 @@ class ProcessCrew:
         for process in self.members:
             if process.exitcode is None:
                 process.terminate()
+        left = {process.sentinel: process for process in self.members if hasattr(process, "sentinel")}
         until = time.monotonic() + GRACE
+        while left and (gone := wait(list(left), max(0.0, until - time.monotonic()))):
+            for sentinel in gone:
+                del left[sentinel]
+        for process in left.values():
+            process.kill()
         for process in self.members:
-            process.join(max(0.0, until - time.monotonic()))
-            if process.exitcode is None:
-                process.kill()
-                process.join()
+            process.join()
         self.members.clear()  # and with them their descriptors
 
     def join(self) -> None:

@@ -21,7 +21,7 @@ def worker_died(grave: Grave, title: str) -> Exception:
     """Return the WorkerDied of a task that the worker had in hand."""
     how, cause = _story(grave)
     text = f"worker '{grave.name}' (pid {grave.pid}) ended, {how}, before it had done {title}. {cause}{AGAIN}"
-    return _died()(text, grave.pid, grave.name, _sendable(grave.outcome), grave.exitcode)
+    return _died(text, grave)
 
 
 def crew_died(grave: Grave, count: int) -> Exception:
@@ -31,13 +31,13 @@ def crew_died(grave: Grave, count: int) -> Exception:
         f"{count} workers in a row ended before they could begin, the last of them '{grave.name}' (pid {grave.pid}), {how}. "
         f"{cause}The pool has given up. See what the initializer does, and what importing the main module does in a new process."
     )
-    return _died()(text, grave.pid, grave.name, _sendable(grave.outcome), grave.exitcode)
+    return _died(text, grave)
 
 
-def _died() -> Any:
-    from procession._base.died import WorkerDied  # noqa: PLC0415 - it imports concurrent.futures.process; nobody may die
+def _died(text: str, grave: Grave) -> Exception:
+    from procession._base.died import WorkerDied  # noqa: PLC0415 - it imports concurrent.futures.process, and nobody may die
 
-    return WorkerDied
+    return WorkerDied(text, grave.pid, grave.name, _sendable(grave.outcome), grave.exitcode)
 
 
 def _story(grave: Grave) -> tuple[str, str]:

@@ -56,5 +56,6 @@ def unpack_error(packed: bytes, not_sent: Callable[[NotSent], BaseException]) ->
             error = RemoteError(f"a worker's exception cannot be unpickled here: {_said(repr, reason)}")
         if not isinstance(error, BaseException):
             error = RemoteError(f"a worker's exception was unpickled as {type(error).__qualname__}")
-    error.__cause__ = RemoteTraceback(text)
-    return error
+    made: BaseException = error
+    made.__cause__ = RemoteTraceback(text)
+    return made

@@ -9,7 +9,7 @@ pickle. So a function that has a name is sent as the pickle of its name, which a
 import pickle
 from collections.abc import Callable, Mapping
 from itertools import starmap
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 __all__ = ["EACH", "ONCE", "STAR", "Call", "Packed", "call", "is_plain", "pack", "perform"]
@@ -25,13 +25,9 @@ PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
 
 def pack(function: Callable[..., Any]) -> Packed:
     """Make a function ready for any number of tasks."""
-    kind = type(function)
     # Whatever has a state of its own (a bound method, a partial) is pickled with each task, as it is then.
-    if (
-        kind is FunctionType
-        or (kind is BuiltinFunctionType and isinstance(function.__self__, ModuleType))
-        or kind is type
-    ):
+    kind = type(function)
+    if kind is FunctionType or kind is type or isinstance(getattr(function, "__self__", None), ModuleType):
         try:
             return BY_NAME, pickle.dumps(function, 5)
         except Exception:  # noqa: BLE001 - it may have a reducer of its own; if it has not, putting the task raises this again
