@@ -10,7 +10,7 @@ from procession._compat.cpus import cpu_count as cpu_count
 if TYPE_CHECKING:
     from multiprocessing import managers
 
-    from procession import pool
+    from procession.pool import Pool as _Pool
 
 
 __all__ = [
@@ -44,9 +44,9 @@ def Pool(  # noqa: N802 - its name there
     initializer: Callable[..., object] | None = None,
     initargs: Iterable[Any] = (),
     maxtasksperchild: int | None = None,
-) -> "pool.Pool":
+) -> "_Pool":
     """Return a pool of `processes`, by default as many as ``cpu_count()``; its methods: ``procession.pool.Pool``."""
-    made: pool.Pool = default.Pool(processes, initializer, initargs, maxtasksperchild)
+    made: _Pool = default.Pool(processes, initializer, initargs, maxtasksperchild)
     return made
 
 

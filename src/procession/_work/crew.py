@@ -68,15 +68,15 @@ class ProcessCrew:
     def __init__(self, size: int, make: Callable[[], Any], bury: Callable[[int], list[int]]) -> None:
         self.members: list[Any] = []
         self._size = size
-        self._make = make
-        self._bury = bury
+        self.make = make
+        self.bury = bury
         self._hiring = threading.Lock()
 
     def fill(self) -> None:
         """Start as many as are missing; raises what starting a process raises."""
         with self._hiring:
             while len(self.members) < self._size:
-                process = self._make()
+                process = self.make()
                 process.start()
                 self.members.append(process)
 
@@ -103,7 +103,7 @@ class ProcessCrew:
         process.join()
         _see_it_swept(process.pid)
         return Grave(
-            process.pid, process.name, getattr(process, "outcome", None), process.exitcode, self._bury(process.pid)
+            process.pid, process.name, getattr(process, "outcome", None), process.exitcode, self.bury(process.pid)
         )
 
     def end(self) -> None:

@@ -154,7 +154,7 @@ class Engine:
             while self._settle(self.floor.receive()):
                 pass
         except BaseException as error:
-            self._break(error)
+            self.give_up(error)
             raise
 
     def _settle(self, results: list[Any]) -> bool:
@@ -190,7 +190,7 @@ class Engine:
             self._ready.add(more)
             self._early = 0
         elif word == Word.FAILED:
-            self._break(self.floor.unpack(more))
+            self.give_up(self.floor.unpack(more))
         elif word == Word.BURIED:
             self._bury(self._graves.popleft())
         elif word == Word.ASIDE:
@@ -210,9 +210,9 @@ class Engine:
         self._early += 1
         error = getattr(grave.outcome, "exception", None)
         if error is not None:
-            self._break(error)  # as with an initializer that fails: the next one would do the same
+            self.give_up(error)  # as with an initializer that fails: the next one would do the same
         elif self._early >= TOO_MANY_STARTS:
-            self._break(crew_died(grave, self._early))
+            self.give_up(crew_died(grave, self._early))
 
     # ---- the overseer ---------------------------------------------------------------------------
 
@@ -224,8 +224,8 @@ class Engine:
     def _is_idle(self) -> bool:
         return not self.pending and not self._feeder.backlog and not self._aside
 
-    def _break(self, error: BaseException) -> None:
-        """No worker can work: whoever waits, or comes, is told why."""
+    def give_up(self, error: BaseException) -> None:
+        """End the workers: whoever waits, or comes, is told why."""
         if self._error is None:
             self._error = error
         self._bell.ring()
@@ -250,7 +250,7 @@ class Engine:
                 crew.fill()
             except Exception as error:  # noqa: BLE001 - no memory, no process: the others go on, if there are any
                 if not crew.members:
-                    self._break(error)
+                    self.give_up(error)
 
     def _mourn(self) -> None:
         for grave in self.floor.crew.ended():

@@ -58,19 +58,18 @@ class Feeder(threading.Thread):
 
     def run(self) -> None:
         """Send until the engine is at its end."""
-        while not self._engine.is_over:
-            if not self.backlog:
-                self._bell.get()
-                continue
-            try:
-                self._send_all(self.backlog[0])
-            except ShutDown:
-                return  # the engine is at its end, and tells whoever waits
-            try:
-                self.backlog.popleft()
-            except IndexError:
-                return  # as before
-            self._engine.look()
+        try:
+            while not self._engine.is_over:
+                if self.backlog:
+                    self._send_all(self.backlog[0])
+                    self.backlog.popleft()
+                    self._engine.look()
+                else:
+                    self._bell.get()
+        except BaseException as error:
+            if not self._engine.is_over:  # else it tells whoever waits, and empties the backlog
+                self._engine.give_up(error)
+                raise
 
     def _send_all(self, sequence: Sequence) -> None:
         index = 0
@@ -84,6 +83,8 @@ class Feeder(threading.Thread):
                 break
             finally:
                 self.is_abroad = False
+            if self._engine.is_over:
+                raise ShutDown
             if not tasks:
                 break
             self._wait_for_room()

@@ -87,9 +87,8 @@ class ProcessFloor:
         self._tasks.shutdown(immediate)
 
     def close(self) -> None:
-        """This process is done with both queues."""
-        self._tasks.close()
-        self._results.close()
+        """Let go of both queues, at once: the garbage collector may come late."""
+        del self._tasks, self._results, self.crew.make, self.crew.bury
 
 
 def _rest_and_failures(error: Any) -> list[Any]:

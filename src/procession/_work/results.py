@@ -84,7 +84,7 @@ class ApplyResult(theirs.ApplyResult):  # type: ignore[type-arg]
         self._turnstile.release()
 
 
-class MapResult(ApplyResult):
+class MapResult(ApplyResult, theirs.MapResult):  # type: ignore[type-arg]
     """The result of ``map_async()``: a list, when all is done; or the first exception, when all is done."""
 
     def __init__(self, pool: Any, title: str, callback: Callback, error_callback: Callback) -> None:
@@ -213,7 +213,7 @@ class IMapIterator(theirs.IMapIterator):  # type: ignore[type-arg]
             self._pool = None
 
 
-class IMapUnorderedIterator(IMapIterator):
+class IMapUnorderedIterator(IMapIterator, theirs.IMapUnorderedIterator):  # type: ignore[type-arg]
     """The results of ``imap_unordered()``, as they come."""
 
     def _take(self, index: int, result: tuple[Any, Any]) -> None:  # noqa: ARG002 - in any order
