@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from multiprocessing import context as _context
 from multiprocessing import pool as _theirs
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from procession._base.errors import RemoteTraceback as RemoteTraceback
 from procession._compat.contexts import default
@@ -41,7 +41,10 @@ __all__ = [
 ]
 
 AsyncResult = ApplyResult
-Callback = Callable[[Any], object] | None
+
+S = TypeVar("S")
+T = TypeVar("T")
+Callback = Callable[[T], object] | None
 
 INIT, RUN, CLOSE, TERMINATE = "INIT", "RUN", "CLOSE", "TERMINATE"
 
@@ -50,8 +53,17 @@ BATCH = 64  # items of a list that are sent together
 AT_HAND = (list, tuple, range, str, bytes)
 
 
-class MaybeEncodingError(_theirs.MaybeEncodingError):  # type: ignore[misc, name-defined]
+if TYPE_CHECKING:
+    _EncodingError = Exception
+else:
+    _EncodingError = _theirs.MaybeEncodingError
+
+
+class MaybeEncodingError(_EncodingError):
     """A result, or an exception, that could not be sent; ``exc`` says why, ``value`` what it was, both as text."""
+
+    exc: str
+    value: str
 
     def __init__(self, exc: object, value: object) -> None:
         self.exc = repr(exc)
@@ -139,86 +151,89 @@ class Pool(_theirs.Pool):
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any] = (),
         kwds: Mapping[str, Any] = {},
-        callback: Callback = None,
-        error_callback: Callback = None,
-    ) -> ApplyResult:
+        callback: Callback[T] = None,
+        error_callback: Callback[BaseException] = None,
+    ) -> ApplyResult[T]:
         """Begin it and return at once. Callbacks are called by one thread of the pool, one after the other."""
         engine = self._running()
-        result = ApplyResult(self, _title(func), callback, error_callback)
+        result: ApplyResult[T] = ApplyResult(self, _title(func), callback, error_callback)
         engine.submit(call(ONCE, self._pack(func), args, kwds), result)
         return result
 
-    def map(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = None) -> list[Any]:
+    def map(self, func: Callable[[S], T], iterable: Iterable[S], chunksize: int | None = None) -> list[T]:
         """Return ``[func(item) for item in iterable]``, calls done by the workers, `chunksize` in one task."""
-        return self.map_async(func, iterable, chunksize).get()  # type: ignore[no-any-return]
+        return self.map_async(func, iterable, chunksize).get()
 
     def starmap(
-        self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
-    ) -> list[Any]:
+        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+    ) -> list[T]:
         """As ``map()``, with ``func(*item)``."""
-        return self.starmap_async(func, iterable, chunksize).get()  # type: ignore[no-any-return]
+        return self.starmap_async(func, iterable, chunksize).get()
 
-    def map_async(  # type: ignore[override]
+    def map_async(
         self,
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
+        func: Callable[[S], T],
+        iterable: Iterable[S],
         chunksize: int | None = None,
-        callback: Callback = None,
-        error_callback: Callback = None,
-    ) -> MapResult:
+        callback: Callback[list[T]] = None,
+        error_callback: Callback[BaseException] = None,
+    ) -> MapResult[T]:
         """Begin a ``map()`` and return at once."""
         return self._map(EACH, func, iterable, chunksize, callback, error_callback)
 
     def starmap_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        callback: Callback = None,
-        error_callback: Callback = None,
-    ) -> MapResult:
+        callback: Callback[list[T]] = None,
+        error_callback: Callback[BaseException] = None,
+    ) -> MapResult[T]:
         """Begin a ``starmap()`` and return at once."""
         return self._map(STAR, func, iterable, chunksize, callback, error_callback)
 
     def _map(
         self,
         how: int,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         iterable: Iterable[Any],
         chunksize: int | None,
-        callback: Callback,
-        error_callback: Callback,
-    ) -> MapResult:
+        callback: Callback[list[T]],
+        error_callback: Callback[BaseException],
+    ) -> MapResult[T]:
         engine = self._running()
         items: Any = iterable if hasattr(iterable, "__len__") else list(iterable)
         if chunksize is None:
             chunksize = max(1, -(-len(items) // (len(self._pool) * 4 or 1)))
         _check_chunksize(chunksize)
-        result = MapResult(self, _title(func), callback, error_callback)
+        result: MapResult[T] = MapResult(self, _title(func), callback, error_callback)
         engine.feed(Sequence(_chunks(how, self._pack(func), items, chunksize), result, _batch(items, chunksize)))
         return result
 
-    def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:  # type: ignore[override]
+    def imap(self, func: Callable[[S], T], iterable: Iterable[S], chunksize: int | None = 1) -> IMapIterator[T]:
         """Return an iterator over ``func(item)`` in order, which takes the input as far as the workers can use it soon."""
         return self._imap(IMapIterator, func, iterable, chunksize)
 
-    def imap_unordered(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:  # type: ignore[override]
+    def imap_unordered(
+        self, func: Callable[[S], T], iterable: Iterable[S], chunksize: int | None = 1
+    ) -> IMapIterator[T]:
         """As ``imap()``, the results as they come."""
         return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
 
     def _imap(
-        self, kind: type[IMapIterator], func: Callable[..., Any], iterable: Iterable[Any], chunksize: int
-    ) -> Iterator[Any]:
+        self, kind: type[IMapIterator[T]], func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None
+    ) -> IMapIterator[T]:
         engine = self._running()
-        _check_chunksize(chunksize)
-        result = kind(self, _title(func))
+        size = 1 if chunksize is None else chunksize
+        _check_chunksize(size)
+        result = kind(self, _title(func), is_chunked=size > 1)
         packed = self._pack(func)
-        tasks = _calls(packed, iterable) if chunksize == 1 else _chunks(EACH, packed, iterable, chunksize)
-        engine.feed(Sequence(tasks, result, _batch(iterable, chunksize)))
-        return result if chunksize == 1 else itertools.chain.from_iterable(result)
+        tasks = _calls(packed, iterable) if size == 1 else _chunks(EACH, packed, iterable, size)
+        engine.feed(Sequence(tasks, result, _batch(iterable, size)))
+        return result
 
     def _pack(self, func: Callable[..., Any]) -> Packed:
         return pack(func)

@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import sys
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -90,6 +91,7 @@ def test_a_chunk_fails_as_a_whole(forked: Any) -> None:
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(procession.WorkerDied):
         next(results)
+    assert list(results) == [4, 5, 6, 7]
 
 
 def test_map_raises_the_death(forked: Any) -> None:
@@ -292,7 +294,7 @@ def fail_to_begin(text: str) -> None:
 
 @pytest.mark.parametrize("method", [*METHODS, "threads"])
 def test_first_failure_of_an_initializer_is_raised_to_all(method: str) -> None:
-    made = procession.pool.ThreadPool if method == "threads" else procession.get_context(method).Pool
+    made: Any = procession.pool.ThreadPool if method == "threads" else procession.get_context(method).Pool
     with made(2, fail_to_begin, ("no licence",)) as pool:
         results = [pool.apply_async(square, (1,)), pool.map_async(square, [1]), pool.imap(square, [1])]
         for get in (results[0].get, results[1].get, results[2].__next__):
@@ -372,7 +374,7 @@ def test_the_engine_leaves_nothing_in_its_books(forked: Any) -> None:
         forked.apply(end, ("kill", signal.SIGKILL))
     books: engine.Engine = forked._engine
     until(lambda: not books._graves)
-    assert (books.pending, len(books._feeder.backlog), books._aside) == ({}, 0, engine.deque())
+    assert (books.pending, len(books._feeder.backlog), books._aside) == ({}, 0, deque())
 
 
 def make_and_forget(made: list[Any]) -> None:

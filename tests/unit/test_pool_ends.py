@@ -15,6 +15,7 @@ import pytest
 
 import procession
 import procession.pool
+from procession._memory.domain import domains
 from procession._work import crew
 from tests.helpers import METHODS, thread, until
 
@@ -202,7 +203,7 @@ def use_and_expect_to_be_refused(pool: Any) -> None:
 
 
 def test_a_start_that_fails_midway_leaves_nobody() -> None:
-    started = []
+    started: list[Any] = []
 
     class Failing(procession.pool.Pool):
         @staticmethod
@@ -326,7 +327,7 @@ def run_and_interrupt() -> int:
 def test_nothing_is_left_of_many_pools() -> None:
     """The fixture looks at processes and descriptors; here are the threads, which are daemons, and the memory."""
     before = set(threading.enumerate())
-    domain = procession._memory.domain.domains.current()  # type: ignore[attr-defined]
+    domain = domains.current()
     make_and_end_one()
     held = domain.objects()
     for _ in range(10):

@@ -10,21 +10,42 @@ from collections import deque
 from collections.abc import Callable
 from multiprocessing import TimeoutError  # noqa: A004 - its name there
 from multiprocessing import pool as theirs
-from typing import Any
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.pool import IMapIterator as TheirIterator
+    from multiprocessing.pool import IMapUnorderedIterator as TheirUnorderedIterator
 
 __all__ = ["ApplyResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 
-Callback = Callable[[Any], object] | None
+T = TypeVar("T")
+Callback = Callable[[T], object] | None
 
 
-class ApplyResult(theirs.ApplyResult):  # type: ignore[type-arg]
+class _Subscriptable:
+    """Theirs have parameters for type checkers alone."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def __getitem__(self, parameters: Any) -> GenericAlias:
+        return GenericAlias(self._kind, parameters)
+
+
+if not TYPE_CHECKING:
+    TheirIterator = _Subscriptable(theirs.IMapIterator)
+    TheirUnorderedIterator = _Subscriptable(theirs.IMapUnorderedIterator)
+
+
+class ApplyResult(theirs.ApplyResult[T]):
     """The result of ``apply_async()``, and the base of that of ``map_async()``."""
 
-    def __init__(self, pool: Any, title: str, callback: Callback, error_callback: Callback) -> None:
+    def __init__(self, pool: Any, title: str, callback: Callback[T], error_callback: Callback[BaseException]) -> None:
         self.title = title
         self._pool: Any = pool  # a pool lives as long as somebody waits for it
-        self._callback = callback
-        self._error_callback = error_callback
+        self._callback: Callback[Any] = callback
+        self._error_callback: Callback[Any] = error_callback
         self._done = False
         self._success = False
         self._value: Any = None
@@ -48,13 +69,14 @@ class ApplyResult(theirs.ApplyResult):  # type: ignore[type-arg]
             if self._turnstile.acquire(True, patience):
                 self._turnstile.release()
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None) -> T:
         """Return the result, or raise what the task raised; multiprocessing.TimeoutError if it is not done in time."""
         self.wait(timeout)
         if not self._done:
             raise TimeoutError
         if self._success:
-            return self._value
+            value: T = self._value
+            return value
         raise self._value
 
     # ---- for the engine ----------------------------------------------------------------------
@@ -84,10 +106,12 @@ class ApplyResult(theirs.ApplyResult):  # type: ignore[type-arg]
         self._turnstile.release()
 
 
-class MapResult(ApplyResult, theirs.MapResult):  # type: ignore[type-arg]
+class MapResult(ApplyResult[list[T]], theirs.MapResult[T]):
     """The result of ``map_async()``: a list, when all is done; or the first exception, when all is done."""
 
-    def __init__(self, pool: Any, title: str, callback: Callback, error_callback: Callback) -> None:
+    def __init__(
+        self, pool: Any, title: str, callback: Callback[list[T]], error_callback: Callback[BaseException]
+    ) -> None:
         super().__init__(pool, title, callback, error_callback)
         self._chunks: dict[int, Any] = {}
         self._settled = 0
@@ -126,11 +150,14 @@ class MapResult(ApplyResult, theirs.MapResult):  # type: ignore[type-arg]
         super().abandon(error)
 
 
-class IMapIterator(theirs.IMapIterator):  # type: ignore[type-arg]
+class IMapIterator(TheirIterator[T]):
     """The results of ``imap()``, in the order of the input."""
 
-    def __init__(self, pool: Any, title: str) -> None:
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+
+    def __init__(self, pool: Any, title: str, is_chunked: bool) -> None:
         self.title = title
+        self._is_chunked = is_chunked  # each result is of several items; what raised is one
         self._pool: Any = pool
         self._change = threading.Condition(threading.Lock())
         self._waiting = 0
@@ -140,20 +167,22 @@ class IMapIterator(theirs.IMapIterator):  # type: ignore[type-arg]
         self._length: int | None = None
         self._end: BaseException | None = None  # why nothing more will come
 
-    def __iter__(self) -> "IMapIterator":
+    def __iter__(self) -> Self:
         return self
 
-    def next(self, timeout: float | None = None) -> Any:
+    def next(self, timeout: float | None = None) -> T:
         """Return the next result, or raise what its task raised; multiprocessing.TimeoutError if it is not there in time."""
         try:
             went_well, value = self._items.popleft()
         except IndexError:
             went_well, value = self._wait(timeout)
         if went_well:
-            return value
+            result: T = value
+            return result
         raise value
 
-    __next__ = next  # noqa: A003
+    def __next__(self, timeout: float | None = None) -> T:
+        return self.next(timeout)
 
     def _wait(self, timeout: float | None) -> tuple[Any, Any]:
         with self._change:
@@ -186,11 +215,16 @@ class IMapIterator(theirs.IMapIterator):  # type: ignore[type-arg]
         if index != self._index:
             self._early[index] = result
             return
-        self._items.append(result)
-        self._index += 1
+        self._append(result)
         while self._index in self._early:
-            self._items.append(self._early.pop(self._index))
-            self._index += 1
+            self._append(self._early.pop(self._index))
+
+    def _append(self, result: tuple[Any, Any]) -> None:
+        if self._is_chunked and result[0]:
+            self._items.extend((True, value) for value in result[1])
+        else:
+            self._items.append(result)
+        self._index += 1
 
     def set_length(self, length: int) -> None:
         """So many there are."""
@@ -213,12 +247,11 @@ class IMapIterator(theirs.IMapIterator):  # type: ignore[type-arg]
             self._pool = None
 
 
-class IMapUnorderedIterator(IMapIterator, theirs.IMapUnorderedIterator):  # type: ignore[type-arg]
+class IMapUnorderedIterator(IMapIterator[T], TheirUnorderedIterator[T]):
     """The results of ``imap_unordered()``, as they come."""
 
     def _take(self, index: int, result: tuple[Any, Any]) -> None:  # noqa: ARG002 - in any order
-        self._items.append(result)
-        self._index += 1
+        self._append(result)
 
 
 def _call(callback: Callable[[Any], object], value: Any) -> None:
