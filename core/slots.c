@@ -191,6 +191,7 @@ pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
     domain->slot = index;
     domain->generation = generation;
     domain->visitor = atomic_load(&slot->flags) & PN_SLOT_VISITOR;
+    domain->ends_badly = false;
     atomic_store(&slot->state, PN_SLOT_LIVE);
     return PN_OK;
 }
@@ -209,6 +210,9 @@ pn_slot_judge(pn_domain *domain, uint32_t index, uint32_t generation, bool is_cl
     pn_slot *slot = &domain->slots[index];
     if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
         return;
+    }
+    if (index == domain->slot) {
+        domain->ends_badly = !is_clean;
     }
     if (is_clean) {
         atomic_fetch_or(&slot->flags, PN_SLOT_CLEAN);
