@@ -138,9 +138,44 @@ reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *inde
     return false;
 }
 
+/* Under the lock: a line that nobody claimed in time is swept and reserved again under it. */
+static pn_status
+claim_locked(pn_domain *domain, uint32_t index, uint32_t generation, const proc_stat *self)
+{
+    pn_slot *slot = &domain->slots[index];
+    if (atomic_load(&slot->generation) != generation ||
+        atomic_load(&slot->state) != PN_SLOT_STARTING) {
+        return PN_STALE;
+    }
+    atomic_store(&slot->pid, (uint32_t)getpid());
+    atomic_store(&slot->start_time, told(self->start));
+    atomic_store(&slot->stack, self->stack);
+    domain->slot = index;
+    domain->generation = generation;
+    domain->visitor = atomic_load(&slot->flags) & PN_SLOT_VISITOR;
+    atomic_store(&slot->state, PN_SLOT_LIVE);
+    return PN_OK;
+}
+
 pn_status
-pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index,
-                uint32_t *generation)
+pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
+{
+    if (index >= PN_SLOTS) {
+        return PN_STALE;
+    }
+    proc_stat self = look_at((uint32_t)getpid()); /* outside the lock: it reads /proc */
+    pn_status status = pn_domain_enter(domain);
+    if (status == PN_OK) {
+        status = claim_locked(domain, index, generation, &self);
+        pn_domain_leave(domain);
+    }
+    return status;
+}
+
+/* `self` NULL: it is for a child. */
+static pn_status
+reserve(pn_domain *domain, const char *name, uint32_t flags, const proc_stat *self, uint32_t *index,
+        uint32_t *generation)
 {
     bool found = false;
     for (int turn = 0; turn < 2 && !found; turn++) {
@@ -152,12 +187,30 @@ pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *i
         if (found) {
             *generation = atomic_load(&domain->slots[*index].generation);
         }
+        if (found && self != NULL) {
+            claim_locked(domain, *index, *generation, self);
+        }
         pn_domain_leave(domain);
         if (!found && pn_sweep_hard(domain) == 0) {
             break;
         }
     }
     return found ? PN_OK : PN_NO_SLOT;
+}
+
+pn_status
+pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index,
+                uint32_t *generation)
+{
+    return reserve(domain, name, flags, NULL, index, generation);
+}
+
+pn_status
+pn_slot_take(pn_domain *domain, uint32_t flags)
+{
+    uint32_t index, generation;
+    proc_stat self = look_at((uint32_t)getpid());
+    return reserve(domain, "", flags, &self, &index, &generation);
 }
 
 void
@@ -171,28 +224,6 @@ pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t
     if (atomic_compare_exchange_strong(&slot->pid, &none, pid)) {
         atomic_store(&slot->start_time, told(pn_start_time(pid)));
     }
-}
-
-pn_status
-pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
-{
-    pn_slot *slot = &domain->slots[index];
-    if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
-        return PN_STALE;
-    }
-    if (atomic_load(&slot->state) != PN_SLOT_STARTING) {
-        return PN_STALE;
-    }
-    uint32_t pid = (uint32_t)getpid();
-    atomic_store(&slot->pid, pid);
-    proc_stat self = look_at(pid);
-    atomic_store(&slot->start_time, told(self.start));
-    atomic_store(&slot->stack, self.stack);
-    domain->slot = index;
-    domain->generation = generation;
-    domain->visitor = atomic_load(&slot->flags) & PN_SLOT_VISITOR;
-    atomic_store(&slot->state, PN_SLOT_LIVE);
-    return PN_OK;
 }
 
 void
