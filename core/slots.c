@@ -432,8 +432,8 @@ pn_slot_owner_alive(void *context, uint32_t owner)
             continue;
         }
         snprintf(path, sizeof(path), "/proc/%u/task/%u", pid, owner);
-        if (access(path, F_OK) == 0) {
-            return pn_slot_alive(domain, i);
+        if (access(path, F_OK) == 0 && pn_slot_alive(domain, i)) {
+            return true; /* else it is the line of a dead process whose pid came back, or of this one */
         }
     }
     return false;

@@ -59,6 +59,22 @@ a_pid_that_came_back_is_not_taken_for_the_dead(void)
     pn_domain_close(domain);
 }
 
+/* Where the kernel keeps no list of held locks, the line of a dead process with the owner's pid stands before its own. */
+static void
+an_owner_whose_pid_another_line_has_too_lives(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint32_t mine = domain->slot;
+    bool robust_list = pn_platform.robust_list;
+    atomic_fetch_add(&domain->slots[mine].start_time, 1);
+    pn_platform.robust_list = false;
+    CHECK(!pn_slot_owner_alive(domain, pn_self()->tid));
+    CHECK(pn_slot_take(domain, 0) == PN_OK && domain->slot > mine);
+    CHECK(pn_slot_owner_alive(domain, pn_self()->tid));
+    pn_platform.robust_list = robust_list;
+    pn_domain_close(domain);
+}
+
 static void
 a_full_table_is_swept_and_then_refuses(void)
 {
@@ -325,6 +341,7 @@ main(void)
     RUN(a_line_is_reserved_claimed_and_swept);
     RUN(who_was_reserved_and_never_began_is_given_up);
     RUN(a_pid_that_came_back_is_not_taken_for_the_dead);
+    RUN(an_owner_whose_pid_another_line_has_too_lives);
     RUN(a_full_table_is_swept_and_then_refuses);
     RUN(a_process_without_a_line_holds_objects);
     RUN(a_dead_child_leaves_nothing);
