@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "heap.h"
+#include "proc.h"
 #include "sweep.h"
 
 /* A line whose process has not told its pid is given up after so long: twice if the parent is
@@ -436,7 +438,10 @@ pn_slot_owner_alive(void *context, uint32_t owner)
             return true; /* else it is the line of a dead process whose pid came back, or of this one */
         }
     }
-    return false;
+    /* Without a line: the guardian, who takes none, one that is about to take its own, one that found the table full. */
+    struct stat info;
+    snprintf(path, sizeof(path), "/proc/%u/maps", owner);
+    return fstat(domain->fd, &info) == 0 && pn_maps_file(path, "/memfd:procession", info.st_ino);
 }
 
 pn_wait *
