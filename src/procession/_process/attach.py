@@ -215,7 +215,7 @@ def _own_domains(pid: int, title: str) -> list[tuple[bytes, int]]:
         poll.register(pidfd, select.POLLIN)
         if poll.poll(0):
             raise ProcessLookupError(errno.ESRCH, f"{title} has ended")
-        own = [(uuid, fd) for fd in opened if (uuid := _own_uuid(fd, pid, title))]
+        own = [(uuid, fd) for fd in opened if (uuid := _uuid_of(fd, title))]
     except BaseException:
         _close(opened)
         raise
@@ -245,6 +245,7 @@ def _check_user(pid: int, title: str) -> None:
 
 
 def _open_domains(pid: int, title: str) -> list[int]:
+    """Those of its own program."""
     folder = f"/proc/{pid}/fd"
     opened: list[int] = []
     try:
@@ -266,7 +267,7 @@ def _open_domains(pid: int, title: str) -> list[int]:
     return opened
 
 
-def _own_uuid(fd: int, pid: int, title: str) -> bytes | None:
+def _uuid_of(fd: int, title: str) -> bytes | None:
     identity = _core.Domain.identify(fd)
     if identity is None:
         return None  # another's memfd of the same name
