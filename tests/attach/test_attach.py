@@ -568,7 +568,12 @@ def test_handle_whose_sender_s_pid_is_another_program_s_by_now_is_stale() -> Non
         third.do("from procession import _core; from procession._memory.handle import _rebuild")
         with pytest.raises(Raised, match=r"StaleHandle.*is gone"):
             third.do(f"_rebuild(_core.Lock, {uuid!r}, *{where!r}, ({second.pid}, {fd}), None, 0)")
-        assert third.do("[fd for fd in os.listdir('/proc/self/fd') if 'procession' in os.path.realpath('/proc/self/fd/' + fd)]") == []
+        assert (
+            third.do(
+                "[fd for fd in os.listdir('/proc/self/fd') if 'procession' in os.path.realpath('/proc/self/fd/' + fd)]"
+            )
+            == []
+        )
 
 
 def test_full_process_table_is_told() -> None:
