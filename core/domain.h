@@ -23,7 +23,7 @@
 
 #include "lock.h"
 
-#define PN_LAYOUT_VERSION 5u
+#define PN_LAYOUT_VERSION 6u
 #define PN_MAGIC UINT64_C(0x6e6f697373636f72) /* "rocssion" */
 #define PN_PAGE 4096u
 #define PN_SLOTS 1024u
