@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from procession import _core
 from procession._base.arguments import seconds
 from procession._base.errors import NotOwner
+from procession._base.public import public
 from procession._base.statistics import LockStatistics
 from procession._memory.domain import domains
 
@@ -74,6 +75,7 @@ class _Held(NamedTuple):
     thread: int
 
 
+@public
 class FileLock:
     """A mutual exclusion lock that is a file: for programs of any language that agree on its path.
 
