@@ -12,6 +12,7 @@
 #include "pipe.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 static pn_domain *domain;
 static uint64_t room[PN_RING_INLINE / 8 + 16];

@@ -34,6 +34,8 @@ import queue
 import sys
 from typing import TYPE_CHECKING
 
+from procession._base.public import public
+
 __all__ = [
     "Ambiguous",
     "DomainFull",
@@ -147,7 +149,6 @@ else:
     ShutDown = queue.ShutDown
 
 
-# As users know them, in tracebacks; and pickles do not name the file.
 for _name in __all__:
     if globals()[_name].__module__ == __name__:
-        globals()[_name].__module__ = "procession"
+        public(globals()[_name])

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, overload
 
+from procession._base.public import public
 from procession._memory.domain import domains
 from procession._process import stdlib
 from procession._process.child import run_reported
@@ -52,6 +53,7 @@ class _Added(Generic[T]):
         return self if instance is None else self._compute(instance)
 
 
+@public
 class Process(stdlib.BaseProcess):
     """The drop-in for ``multiprocessing.Process``.
 
