@@ -15,6 +15,7 @@ from typing import IO, Any
 __all__ = [
     "BaseProcess",
     "RunAtExit",
+    "at_exit",
     "environment",
     "flush_streams",
     "interpreter",
@@ -138,3 +139,8 @@ class RunAtExit:
         """Run what the child registered."""
         if self.honoured:
             atexit._run_exitfuncs()
+
+
+def at_exit(function: Callable[[], object]) -> Callable[[], object]:
+    """Call it before this process ends its daemonic children; return what takes that back. A fork does not inherit it."""
+    return util.Finalize(None, function, exitpriority=15).cancel
