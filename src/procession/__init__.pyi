@@ -50,8 +50,8 @@ from procession._compat.names import set_start_method as set_start_method
 from procession._compat.patch import install as install
 from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
-from procession._process.process import Process as Process
 from procession._process.programs import publish as publish
+from procession._process.start import Process as Process
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
 from procession._shared.broadcast import Broadcast as Broadcast

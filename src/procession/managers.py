@@ -1,5 +1,6 @@
 """Managers, as ``multiprocessing.managers`` names them: the standard library's classes, with a server process of ours."""
 
+import contextlib
 from collections.abc import Iterable
 from multiprocessing import managers as _managers
 from multiprocessing.managers import ArrayProxy as ArrayProxy  # type: ignore[attr-defined]
@@ -56,14 +57,16 @@ class _Blocks:
         self.segment_names.append(name)
 
     def destroy_segment(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # somebody has unlinked it already
+            block = shared_memory.SharedMemory(name)
+            block.close()
+            block.unlink()
         self.segment_names.remove(name)
-        block = shared_memory.SharedMemory(name)
-        block.close()
-        block.unlink()
 
     def unlink(self) -> None:
-        for name in self.segment_names[:]:
-            self.destroy_segment(name)
+        with contextlib.ExitStack() as all_of_them:  # one that fails does not keep the others
+            for name in self.segment_names[:]:
+                all_of_them.callback(self.destroy_segment, name)
 
 
 class _Server(_managers.SharedMemoryServer):

@@ -3,9 +3,12 @@
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from procession._base.public import public
+
 __all__ = ["WorkerDied"]
 
 
+@public
 class WorkerDied(BrokenProcessPool):
     """The worker that had this task in hand ended before it was done. Only this task fails.
 
@@ -23,5 +26,3 @@ class WorkerDied(BrokenProcessPool):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.pid, self.name, self.outcome, self.exitcode), self.__dict__
 
-
-WorkerDied.__module__ = "procession"

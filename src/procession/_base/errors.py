@@ -36,6 +36,8 @@ import queue
 import sys
 from typing import TYPE_CHECKING
 
+from procession._base.public import public
+
 if TYPE_CHECKING:
     from procession._base.died import WorkerDied as WorkerDied
 
@@ -158,10 +160,9 @@ else:
     ShutDown = queue.ShutDown
 
 
-# As users know them, in tracebacks; and pickles do not name the file.
 for _name in __all__:
     if _name in globals() and globals()[_name].__module__ == __name__:
-        globals()[_name].__module__ = "procession"
+        public(globals()[_name])
 
 
 def __getattr__(name: str) -> object:

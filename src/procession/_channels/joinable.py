@@ -13,6 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 from procession import _core
 from procession._base.arguments import bound, integer, label, size
 from procession._base.errors import NotRedeliverable
+from procession._base.public import public
 from procession._base.statistics import Left, QueueStatistics
 from procession._channels.queue import Queue
 from procession._memory.domain import domains
@@ -47,6 +48,7 @@ class DeadLetter(NamedTuple, Generic[T]):
     item: T | None  # None: it cannot be unpickled again
 
 
+@public
 class JoinableQueue(Queue[T], _core.LeasedRing):
     """The drop-in for ``multiprocessing.JoinableQueue``, and more: items of dead consumers come again.
 
