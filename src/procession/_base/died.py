@@ -25,4 +25,3 @@ class WorkerDied(BrokenProcessPool):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.pid, self.name, self.outcome, self.exitcode), self.__dict__
-

@@ -148,6 +148,6 @@ class RunAtExit:
             atexit._run_exitfuncs()
 
 
-def at_exit(function: Callable[[], object]) -> Callable[[], object]:
+def at_exit(function: "Callable[[], object]") -> "Callable[[], object]":
     """Call it before this process ends its daemonic children; return what takes that back. A fork does not inherit it."""
     return util.Finalize(None, function, exitpriority=15).cancel
