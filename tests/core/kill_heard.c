@@ -8,6 +8,7 @@
 #include "event.h"
 #include "items.h"
 #include "many.h"
+#include "priority_private.h"
 #include "semaphore.h"
 #include "slots.h"
 #include "stepkill.h"
@@ -22,6 +23,7 @@ typedef struct {
     void (*make)(world *world);       /* what is there; not ready */
     void (*before)(world *world);     /* the victim, before it is stepped */
     void (*make_ready)(world *world); /* what is stepped */
+    void (*instead)(world *world);    /* who else can do that; NULL: the death gives it back */
 } kind;
 
 static const kind *kind_of(world *world);
@@ -152,21 +154,44 @@ put_item(world *world)
     put_one(&world->ring, 1);
 }
 
+static pn_priority queue; /* the same offset in everybody, who is forked after it was made */
+
+static void
+make_priority(world *world)
+{
+    if (pn_priority_new(world->domain, "queue", 0, &world->object, &world->generation) != PN_OK) {
+        abort();
+    }
+    pn_priority_open(&queue, world->domain, world->object);
+}
+
+static void
+put_ranked(world *world)
+{
+    pn_record record = {.value = 1, .kind = PN_RECORD_INT32};
+    uint64_t entry;
+    if (pn_entry_new(&queue, (const uint8_t *)"1", 1, &record, &entry) == PN_OK) {
+        pn_priority_put(&queue, entry, 0);
+        pn_object_drop(world->domain, entry);
+    }
+}
+
 static void
 nothing_before(world *world)
 {
     (void)world;
 }
 
-enum { MUTEX, LEDGER, EVENT, SEMAPHORE, ROOM, ITEM };
+enum { MUTEX, LEDGER, EVENT, SEMAPHORE, ROOM, ITEM, RANKED };
 
 static const kind kinds[] = {
-    [MUTEX] = {PN_FOR_GET, make_mutex, take_mutex, release_mutex},
-    [LEDGER] = {PN_FOR_GET, make_ledger_lock, take_ledger_lock, release_ledger_lock},
-    [EVENT] = {PN_FOR_GET, make_event, nothing_before, set_event},
-    [SEMAPHORE] = {PN_FOR_GET, make_semaphore, take_permit, release_permit},
-    [ROOM] = {PN_FOR_PUT, make_full_ring, nothing_before, take_item},
-    [ITEM] = {PN_FOR_GET, make_empty_ring, nothing_before, put_item},
+    [MUTEX] = {PN_FOR_GET, make_mutex, take_mutex, release_mutex, NULL},
+    [LEDGER] = {PN_FOR_GET, make_ledger_lock, take_ledger_lock, release_ledger_lock, NULL},
+    [EVENT] = {PN_FOR_GET, make_event, nothing_before, set_event, set_event},
+    [SEMAPHORE] = {PN_FOR_GET, make_semaphore, take_permit, release_permit, NULL},
+    [ROOM] = {PN_FOR_PUT, make_full_ring, nothing_before, take_item, take_item},
+    [ITEM] = {PN_FOR_GET, make_empty_ring, nothing_before, put_item, put_item},
+    [RANKED] = {PN_FOR_GET, make_priority, nothing_before, put_ranked, put_ranked},
 };
 
 static const kind *
@@ -236,9 +261,9 @@ static void
 give_it_instead(world *world)
 {
     world->died_at = pn_now();
-    if (kind_of(world)->before == nothing_before &&
+    if (kind_of(world)->instead != NULL &&
         !pn_is_ready(world->domain, world->object, kind_of(world)->want)) {
-        kind_of(world)->make_ready(world);
+        kind_of(world)->instead(world);
     }
 }
 
@@ -288,12 +313,14 @@ const scenario heard_scenarios[] = {
     SWEPT("an event is set", EVENT),
     SWEPT("a permit is given back", SEMAPHORE),
     SWEPT("an item is taken, and there is room", ROOM),
+    SWEPT("a ranked item is put", RANKED),
     UNSWEPT("a mutex is released, nobody sweeps", MUTEX),
     UNSWEPT("a lock is released, nobody sweeps", LEDGER),
     UNSWEPT("an event is set, nobody sweeps", EVENT),
     UNSWEPT("a permit is given back, nobody sweeps", SEMAPHORE),
     UNSWEPT("an item is taken, nobody sweeps", ROOM),
     UNSWEPT("an item is put, nobody sweeps", ITEM),
+    UNSWEPT("a ranked item is put, nobody sweeps", RANKED),
     {.name = "late: broken: no slices, and nobody sweeps",
      .build = build,
      .ready = ready,
