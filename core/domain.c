@@ -18,6 +18,7 @@
 #include "object.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 #define GIB (UINT64_C(1) << 30)
 #define MIB (UINT64_C(1) << 20)

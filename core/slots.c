@@ -155,6 +155,7 @@ claim_locked(pn_domain *domain, uint32_t index, uint32_t generation, const proc_
     domain->slot = index;
     domain->generation = generation;
     domain->visitor = atomic_load(&slot->flags) & PN_SLOT_VISITOR;
+    domain->ends_badly = false;
     atomic_store(&slot->state, PN_SLOT_LIVE);
     return PN_OK;
 }
@@ -242,6 +243,9 @@ pn_slot_judge(pn_domain *domain, uint32_t index, uint32_t generation, bool is_cl
     pn_slot *slot = &domain->slots[index];
     if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
         return;
+    }
+    if (index == domain->slot) {
+        domain->ends_badly = !is_clean;
     }
     if (is_clean) {
         atomic_fetch_or(&slot->flags, PN_SLOT_CLEAN);
@@ -442,44 +446,4 @@ pn_slot_owner_alive(void *context, uint32_t owner)
     struct stat info;
     snprintf(path, sizeof(path), "/proc/%u/maps", owner);
     return fstat(domain->fd, &info) == 0 && pn_maps_file(path, "/memfd:procession", info.st_ino);
-}
-
-pn_wait *
-pn_wait_begin(pn_domain *domain, uint64_t object, pn_wait_kind kind)
-{
-    pn_thread *self = pn_self();
-    uint64_t me = (uint64_t)(domain->slot + 1) << 32 | self->tid;
-    uint32_t at = self->tid % PN_WAITS;
-    for (uint32_t turn = 0; turn < 64; turn++, at = (at + 1) % PN_WAITS) {
-        pn_wait *wait = &domain->waits[at];
-        uint64_t nobody = 0;
-        if (atomic_load_explicit(&wait->owner, memory_order_relaxed) == 0 &&
-            atomic_compare_exchange_strong(&wait->owner, &nobody, me)) {
-            atomic_store_explicit(&wait->since, pn_now(), memory_order_relaxed);
-            atomic_store_explicit(&wait->kind, kind, memory_order_relaxed);
-            atomic_fetch_add_explicit(&wait->sequence, 1, memory_order_relaxed);
-            atomic_store_explicit(&wait->object, object, memory_order_release);
-            return wait;
-        }
-    }
-    return NULL;
-}
-
-void
-pn_wait_end(pn_wait *wait)
-{
-    if (wait != NULL) {
-        atomic_store_explicit(&wait->object, 0, memory_order_relaxed);
-        atomic_store_explicit(&wait->owner, 0, memory_order_release);
-    }
-}
-
-uint32_t
-pn_wait_count(pn_domain *domain, uint64_t object)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < PN_WAITS; i++) {
-        count += atomic_load_explicit(&domain->waits[i].object, memory_order_acquire) == object;
-    }
-    return count;
 }

@@ -13,6 +13,7 @@
 #include "items.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 static void
 a_line_is_reserved_claimed_and_swept(void)
@@ -364,6 +365,23 @@ waits_are_counted_by_object(void)
     pn_domain_close(domain);
 }
 
+static void
+a_line_is_read_while_somebody_waits_there(void)
+{
+    pn_domain *domain = make_domain(0);
+    pn_wait copy;
+    pn_wait *wait = pn_wait_begin(domain, 4096, PN_WAIT_GET);
+    uint32_t index = (uint32_t)(wait - domain->waits);
+    CHECK(pn_wait_read(domain, index, &copy));
+    CHECK(atomic_load(&copy.object) == 4096 && atomic_load(&copy.kind) == PN_WAIT_GET);
+    CHECK(atomic_load(&copy.owner) == atomic_load(&wait->owner));
+    atomic_store(&wait->object, 0); /* it is being written */
+    CHECK(!pn_wait_read(domain, index, &copy));
+    pn_wait_end(wait);
+    CHECK(!pn_wait_read(domain, index, &copy));
+    pn_domain_close(domain);
+}
+
 int
 main(void)
 {
@@ -380,5 +398,6 @@ main(void)
     RUN(what_a_killed_sweeper_left_is_looked_for);
     RUN(the_domain_lock_of_a_dead_process_is_repaired);
     RUN(waits_are_counted_by_object);
+    RUN(a_line_is_read_while_somebody_waits_there);
     return 0;
 }
