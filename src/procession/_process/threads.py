@@ -9,7 +9,7 @@ from procession._base.errors import ForkWarning
 
 __all__ = ["warn_of_threads"]
 
-JANITOR = "pn-janitor"  # core/children.c: away while this process forks
+JANITOR = "pn-janitor"  # core/janitor.c: away while this process forks
 BELLS = "pn-bells"  # core/bell_thread.c: the same
 FILE_LOCK = "pn-filelock"  # core/filelock.c: beside a thread that waits, which is named itself
 
