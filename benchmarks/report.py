@@ -57,6 +57,15 @@ def _verdict(result: Result, ratio: Ratio) -> str:
     return "" if result.ratio(ratio) >= ratio.claimed else "SHORT"
 
 
+def _part(result: Result, name: str) -> str:
+    """How much of whose time it is."""
+    if not result.case.parts_of:
+        return ""
+    rounds = result.parts_of_rounds(name)
+    median, least, most = statistics.median(rounds), min(rounds), max(rounds)
+    return f"{median:.2f} of it ({least:.2f} - {most:.2f})"
+
+
 def _rows(result: Result) -> Iterator[tuple[str, str, str, str, str]]:
     """(who, median and range, ratio and range, claimed, verdict): one for each contestant or ratio."""
     ours = {ratio.ours for ratio in result.case.ratios}
@@ -64,7 +73,7 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str, str, str]]:
         value = _spread(result.values[name])
         ratios = [ratio for ratio in result.case.ratios if ratio.peer == name]
         if name in ours or not ratios:
-            yield name, value, "", "", ""
+            yield name, value, "" if name in ours else _part(result, name), "", ""
         for ratio in ratios:
             rounds = result.ratios_of_rounds(ratio)
             by = f" ({ratio.ours})" if len(ours) > 1 else ""

@@ -29,6 +29,7 @@ class Case:
     contestants: dict[str, Measure]
     ratios: list[Ratio]
     more_is_better: bool = True
+    parts_of: str = ""  # whoever has no ratio of its own: what part it is of that one's time
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Result:
         if not self.case.more_is_better:
             better, worse = worse, better
         return [one / other for one, other in zip(better, worse, strict=True)]
+
+    def parts_of_rounds(self, name: str) -> list[float]:
+        return [one / whole for one, whole in zip(self.values[name], self.values[self.case.parts_of], strict=True)]
 
     def ratio(self, ratio: Ratio) -> float:
         return statistics.median(self.ratios_of_rounds(ratio))

@@ -95,6 +95,7 @@ typedef struct pn_domain {
     uint32_t child_slot, child_generation; /* during a fork */
     pn_word took_leases;                   /* has this process ever had one? lease_use.c */
     bool visitor;                          /* it is another program's, and so are our children */
+    bool ends_badly;                       /* this process has said so */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins; /* children.c, guardian.c need the mapping; under their mutex */
     pn_word bells; /* how many doorbells of this process are here: bell.h */

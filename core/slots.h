@@ -52,8 +52,10 @@ pn_status pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, u
                           uint32_t *generation);
 /* The parent has learnt the pid. */
 void pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t pid);
-/* This process is the one: fill in pid and start time, become LIVE. */
+/* This process is the one: fill in pid and start time, become LIVE. PN_STALE: it came too late, the line was given up. */
 pn_status pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation);
+/* Reserve and claim one for this process, which nobody has started for it. */
+pn_status pn_slot_take(pn_domain *domain, uint32_t flags);
 /* Add flags to the process of that generation; nothing if it is not there any more. */
 void pn_slot_mark(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t flags);
 /* Say how it ended (its janitor), or is about to end (itself): the last word counts. */

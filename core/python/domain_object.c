@@ -86,22 +86,17 @@ domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (status != PN_OK) {
         return pn_raise(status, NULL, "domain", "");
     }
-    uint32_t index = 0;
     status = PN_STALE;
     domain->visitor = visitor;
     if (slot != Py_None) {
-        index = (uint32_t)PyLong_AsUnsignedLong(slot);
+        uint32_t index = (uint32_t)PyLong_AsUnsignedLong(slot);
         if (PyErr_Occurred()) {
             return give_up(domain);
         }
         status = pn_slot_claim(domain, index, generation);
     }
     if (status == PN_STALE) {
-        uint32_t flags = visitor ? PN_SLOT_VISITOR : PN_SLOT_FOREIGN;
-        status = pn_slot_reserve(domain, "", flags, &index, &generation);
-        if (status == PN_OK) {
-            status = pn_slot_claim(domain, index, generation);
-        }
+        status = pn_slot_take(domain, visitor ? PN_SLOT_VISITOR : PN_SLOT_FOREIGN);
     }
     if (status != PN_OK) {
         pn_raise(status, domain, "domain", "");

@@ -48,6 +48,7 @@ _HOMES = {
         "RemoteTraceback",
         "ShutDown",
         "StaleHandle",
+        "WorkerDied",
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),
@@ -77,8 +78,8 @@ _HOMES = {
     "procession._compat.patch": ("install",),
     "procession._process.attach": ("attach",),
     "procession._process.outcome": ("Outcome",),
-    "procession._process.process": ("Process",),
     "procession._process.programs": ("publish",),
+    "procession._process.start": ("Process",),
     "procession._shared.array": ("shared_array",),
     "procession._shared.atomic": ("Atomic",),
     "procession._shared.broadcast": (

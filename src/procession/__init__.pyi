@@ -25,6 +25,7 @@ from procession._base.errors import RemoteError as RemoteError
 from procession._base.errors import RemoteTraceback as RemoteTraceback
 from procession._base.errors import ShutDown as ShutDown
 from procession._base.errors import StaleHandle as StaleHandle
+from procession._base.errors import WorkerDied as WorkerDied
 from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.pipe import Pipe as Pipe
@@ -49,8 +50,8 @@ from procession._compat.names import set_start_method as set_start_method
 from procession._compat.patch import install as install
 from procession._process.attach import attach as attach
 from procession._process.outcome import Outcome as Outcome
-from procession._process.process import Process as Process
 from procession._process.programs import publish as publish
+from procession._process.start import Process as Process
 from procession._shared.array import shared_array as shared_array
 from procession._shared.atomic import Atomic as Atomic
 from procession._shared.broadcast import Broadcast as Broadcast
@@ -121,6 +122,7 @@ __all__ = [
     "StaleHandle",
     "TimeoutError",
     "Value",
+    "WorkerDied",
     "active_children",
     "allow_connection_pickling",
     "attach",

@@ -14,6 +14,7 @@ from typing import Any
 
 from procession import shared_memory
 from procession._compat.contexts import default
+from procession.pool import Pool
 
 __all__ = ["BaseManager", "BaseProxy", "Namespace", "SharedMemoryManager", "SyncManager", "Token"]
 
@@ -40,7 +41,10 @@ class BaseManager(_Ours, _managers.BaseManager):
 
 
 class SyncManager(_Ours, _managers.SyncManager):
-    """The standard library's SyncManager; its server is a process of ours."""
+    """The standard library's SyncManager; its server is a process of ours, and its ``Pool()`` a pool of ours."""
+
+
+SyncManager.register("Pool", Pool, _managers.PoolProxy)  # type: ignore[attr-defined]
 
 
 class _Blocks:

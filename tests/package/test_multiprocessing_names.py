@@ -105,7 +105,6 @@ def test_word_is_true(name: str, word: str) -> None:
 
 ARGUMENTS: dict[str, Any] = {
     "Manager": lambda make: make(),
-    "Pool": lambda make: make(1),
 }
 
 

@@ -11,6 +11,8 @@ handlers go on working::
      |    +-- NotShared          pickled where no process can receive it
      |    +-- NotRedeliverable   why an item of a JoinableQueue is a dead letter
      |    +-- RemoteError        what a child raised and could not send as it was
+     |    +-- concurrent.futures.process.BrokenProcessPool
+     |         +-- WorkerDied     the worker that had a task in hand ended before it was done
      +-- ValueError
      |    +-- StaleHandle        the object of a handle has been freed
      +-- MemoryError
@@ -36,6 +38,9 @@ from typing import TYPE_CHECKING
 
 from procession._base.public import public
 
+if TYPE_CHECKING:
+    from procession._base.died import WorkerDied as WorkerDied
+
 __all__ = [
     "Ambiguous",
     "DomainFull",
@@ -52,6 +57,7 @@ __all__ = [
     "RemoteTraceback",
     "ShutDown",
     "StaleHandle",
+    "WorkerDied",
 ]
 
 
@@ -128,6 +134,11 @@ class RemoteTraceback(Exception):
         super().__init__(text)
         self.text = text
 
+    @property
+    def tb(self) -> str:
+        """The same, by the name that ``multiprocessing.pool`` has for it."""
+        return self.text
+
     def __str__(self) -> str:
         return f"\n\n{self.text}"
 
@@ -150,5 +161,14 @@ else:
 
 
 for _name in __all__:
-    if globals()[_name].__module__ == __name__:
+    if _name in globals() and globals()[_name].__module__ == __name__:
         public(globals()[_name])
+
+
+def __getattr__(name: str) -> object:
+    if name == "WorkerDied":  # what it derives from takes longer to import than all the rest
+        from procession._base import died  # noqa: PLC0415
+
+        globals()[name] = died.WorkerDied
+        return died.WorkerDied
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

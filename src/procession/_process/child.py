@@ -1,15 +1,18 @@
 """What a child does first and last, whatever the start method."""
 
 import atexit
+import gc
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from procession import _core
 from procession._memory.domain import domains
 from procession._process import prologue, stdlib
-from procession._process.outcome import encode_report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["TREE_MARK", "begin", "leave_report", "run_reported", "spawn_main"]
 
@@ -37,13 +40,15 @@ def begin(domain: _core.Domain, parent: int, tied: bool) -> int:
 
 def leave_report(domain: _core.Domain, error: BaseException) -> None:
     """Leave an exception in this process's line, for whoever reaps it."""
+    from procession._process.outcome import encode_report  # noqa: PLC0415 - few children need it
+
     try:
         domain.set_report(encode_report(error))
     except MemoryError:
         pass  # DomainFull: the exit code and stderr still tell
 
 
-def run_reported(run: Callable[[], object], domain: _core.Domain) -> Callable[[], None]:
+def run_reported(run: "Callable[[], object]", domain: _core.Domain) -> "Callable[[], None]":
     """Wrap a ``run`` so that the exception which ends it is left for the parent."""
 
     def reported() -> None:
@@ -58,13 +63,15 @@ def run_reported(run: Callable[[], object], domain: _core.Domain) -> Callable[[]
     return reported
 
 
-def spawn_main(pipe: int, domain_fd: int, uuid: str, slot: int, generation: int, **more: Any) -> None:
+def spawn_main(pipe: int, domain_fd: int, uuid: str, slot: int, generation: int, **more: "Any") -> None:
     """Run a spawned child: attach the parent's domain before anything of the program is imported."""
     domain = domains.attach(bytes.fromhex(uuid), domain_fd, slot, generation)
     sentinel = begin(domain, more["parent"], more["tied"])
     atexit.register(domain.leave)  # registered first, so the last to run
     if more["tracker"] is not None:
         stdlib.use_tracker(more["tracker"])
+    gc.freeze()
+    gc.enable()
     try:
         prologue.perform(more["prologue"])
         code = stdlib.run_spawned(pipe, sentinel)

@@ -1,56 +1,61 @@
 """Process: ``multiprocessing.Process``, ended for a known reason and never left behind."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar, overload
 
 from procession._base.public import public
 from procession._memory.domain import domains
 from procession._process import stdlib
 from procession._process.child import run_reported
-from procession._process.outcome import Outcome
-from procession._process.popen import Popen
-from procession._process.settings import Orphan, Settings
-from procession._process.start.fork import ForkPopen
-from procession._process.start.spawn import SpawnPopen
+
+# A spawned child imports this file, and needs neither typing nor what its parent starts it with (page 82 of the decisions).
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from procession._process.outcome import Outcome
+    from procession._process.popen import Popen
+    from procession._process.settings import Orphan
 
 __all__ = ["Process"]
 
-T = TypeVar("T")
+
+def by_fork(process: "Any") -> "Popen":
+    """Start it as a copy of this process."""
+    from procession._process.start.fork import ForkPopen  # noqa: PLC0415 - a process that starts none needs it not
+
+    return ForkPopen(process)
 
 
-def by_forkserver(process: Any) -> Popen:
+def by_spawn(process: "Any") -> "Popen":
+    """Start it as a new interpreter."""
+    from procession._process.start.spawn import SpawnPopen  # noqa: PLC0415 - the same
+
+    return SpawnPopen(process)
+
+
+def by_forkserver(process: "Any") -> "Popen":
     """Start it by a template."""
-    from procession._process.start.forkserver import start_by_forkserver  # noqa: PLC0415 - spawned children need it not
+    from procession._process.start.forkserver import start_by_forkserver  # noqa: PLC0415 - the same
 
     return start_by_forkserver(process)
 
 
-STARTS: dict[str, Callable[[Any], Popen]] = {
-    "fork": ForkPopen,
-    "spawn": SpawnPopen,
-    "forkserver": by_forkserver,
-}
+STARTS: "dict[str, Callable[[Any], Popen]]" = {"fork": by_fork, "spawn": by_spawn, "forkserver": by_forkserver}
 
 
-class _Added(Generic[T]):
+class _Outcome:
     """A read-only attribute that a subclass, or an instance of one, may use for something else.
 
     A property would refuse ``self.outcome = Queue()`` in a program that never heard of ours.
     """
 
-    def __init__(self, compute: Callable[[Process], T]) -> None:
+    def __init__(self, compute: "Callable[[Process], Outcome | None]") -> None:
         self._compute = compute
         self.__doc__ = compute.__doc__
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> _Added[T]: ...
-    @overload
-    def __get__(self, instance: Process, owner: type[Any]) -> T: ...
-    def __get__(self, instance: Process | None, owner: type[Any]) -> _Added[T] | T:
-        return self if instance is None else self._compute(instance)
+    def __get__(self, instance: "Process | None", owner: "type[Any]") -> "Outcome | None":
+        return self._compute(instance) if instance is not None else self  # type: ignore[return-value]
 
 
 @public
@@ -78,14 +83,14 @@ class Process(stdlib.BaseProcess):
     def __init__(
         self,
         group: None = None,
-        target: Callable[..., object] | None = None,
+        target: "Callable[..., object] | None" = None,
         name: str | None = None,
-        args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        args: "Iterable[Any]" = (),
+        kwargs: "Mapping[str, Any] | None" = None,
         *,
         daemon: bool | None = None,
         start_method: str | None = None,
-        orphan: Orphan = "kill",
+        orphan: "Orphan" = "kill",
     ) -> None:
         if target is not None and not callable(target):
             raise TypeError(f"target must be callable, not {type(target).__name__}")
@@ -94,18 +99,18 @@ class Process(stdlib.BaseProcess):
         if orphan not in {"kill", "keep"}:
             raise ValueError(f"orphan must be 'kill' or 'keep', not {orphan!r}")
         super().__init__(group, target, name, args, {} if kwargs is None else dict(kwargs), daemon=daemon)
-        self._procession_settings = Settings(start_method, orphan)
+        self._procession_settings = start_method, orphan  # settings.py: pickled, so of a type that needs no import
 
     @staticmethod
-    def _Popen(process: Process) -> Popen:  # noqa: N802 - BaseProcess.start calls it
-        return STARTS[process._procession_settings.start_method or stdlib.start_method()](process)
+    def _Popen(process: "Process") -> "Popen":  # noqa: N802 - BaseProcess.start calls it
+        return STARTS[process._procession_settings[0] or stdlib.start_method()](process)
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         # In the child. An attribute of the instance, so that a subclass's run() is wrapped as well.
         self.__dict__["run"] = run_reported(self.run, domains.current())
         return int(super()._bootstrap(parent_sentinel))  # type: ignore[misc]
 
-    def _started(self, what: str) -> Popen:
+    def _started(self, what: str) -> "Popen":
         self._check_closed()  # type: ignore[attr-defined]
         popen: Popen | None = self._popen  # type: ignore[attr-defined]
         if popen is None:
@@ -141,8 +146,8 @@ class Process(stdlib.BaseProcess):
         """Let it go on after ``suspend()`` (SIGCONT)."""
         Process._started(self, "resume").resume()
 
-    @_Added
-    def outcome(self) -> Outcome | None:
+    @_Outcome
+    def outcome(self) -> "Outcome | None":
         """How it ended, an :class:`Outcome`; None before that."""
         self._check_closed()  # type: ignore[attr-defined]
         popen: Popen | None = self._popen  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ ATTRIBUTE = "_procession_settings"
 
 
 class Settings(NamedTuple):
-    """Kept under one private name, so that no subclass's attribute collides with it."""
+    """Kept, as a plain tuple, under one private name, so that no subclass's attribute collides with it."""
 
     start_method: str | None  # None: the program's default at start()
     orphan: Orphan  # "keep": may outlive its parent
@@ -17,4 +17,4 @@ class Settings(NamedTuple):
 
 def settings_of(process: Any) -> Settings:
     """Return the settings of a Process, or the defaults if its subclass never called __init__."""
-    return getattr(process, ATTRIBUTE, None) or Settings(None, "kill")
+    return Settings(*getattr(process, ATTRIBUTE, (None, "kill")))

@@ -8,13 +8,17 @@ stands here. Pickling's corners are in ``_base/stdlib.py``.
 import atexit
 import os
 import sys
-from collections.abc import Callable
-from multiprocessing import context, process, resource_tracker, spawn, util
-from typing import IO, Any
+from multiprocessing import context, process, spawn, util
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO, Any
 
 __all__ = [
     "BaseProcess",
     "RunAtExit",
+    "at_exit",
     "environment",
     "flush_streams",
     "interpreter",
@@ -35,20 +39,20 @@ __all__ = [
 BaseProcess = process.BaseProcess
 
 # Buffered output would be written twice after a fork.
-flush_streams: Callable[[], None] = util._flush_std_streams  # type: ignore[attr-defined]
+flush_streams: "Callable[[], None]" = util._flush_std_streams  # type: ignore[attr-defined]
 
 # Objects of everybody ask it, while they are pickled, for whom.
-set_spawning_popen: Callable[[Any], None] = context.set_spawning_popen
+set_spawning_popen: "Callable[[Any], None]" = context.set_spawning_popen
 
 # sys.path, argv, working directory, main module: what makes a new interpreter a child.
-preparation_data: Callable[[str], dict[str, Any]] = spawn.get_preparation_data
+preparation_data: "Callable[[str], dict[str, Any]]" = spawn.get_preparation_data
 # The child's half: takes that data and the Process from a pipe, and runs it.
-run_spawned: Callable[[int, int], int] = spawn._main
+run_spawned: "Callable[[int, int], int]" = spawn._main
 # -W, -X, -O and the like: a child runs under the same.
-interpreter_flags: Callable[[], list[str]] = util._args_from_interpreter_flags  # type: ignore[attr-defined]
+interpreter_flags: "Callable[[], list[str]]" = util._args_from_interpreter_flags  # type: ignore[attr-defined]
 
 
-def run_received(stream: IO[bytes], sentinel: int) -> int:
+def run_received(stream: "IO[bytes]", sentinel: int) -> int:
     """Do the same with data that has come by another way than a pipe of its own."""
     process.current_process()._inheriting = True  # type: ignore[attr-defined]
     try:
@@ -64,13 +68,13 @@ TEMPLATE_KEYS = ("sys_path", "sys_argv", "dir", "orig_dir")
 MAIN_KEYS = ("init_main_from_name", "init_main_from_path")
 
 
-def template_data() -> dict[str, Any]:
+def template_data() -> "dict[str, Any]":
     """Return that of the preparation data which concerns a template."""
     data = spawn.get_preparation_data("")
     return {key: data[key] for key in TEMPLATE_KEYS + MAIN_KEYS if key in data}
 
 
-def prepare_template(data: dict[str, Any], *, main: bool) -> None:
+def prepare_template(data: "dict[str, Any]", *, main: bool) -> None:
     """Take over the owner's paths, or run its main module as ``__mp_main__``, which may start no process then."""
     process.current_process()._inheriting = True  # type: ignore[attr-defined]
     try:
@@ -112,6 +116,8 @@ def tracker_descriptor() -> int | None:
     Nothing of ours needs it; a segment of ``multiprocessing.shared_memory`` that a child makes must
     outlive that child, and does so if both share one tracker.
     """
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - most children need it not
+
     tracker = resource_tracker._resource_tracker
     if "multiprocessing.shared_memory" in sys.modules:
         tracker.ensure_running()
@@ -120,6 +126,8 @@ def tracker_descriptor() -> int | None:
 
 def use_tracker(fd: int) -> None:
     """In a child: use the parent's resource tracker."""
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - the same
+
     resource_tracker._resource_tracker._fd = fd  # type: ignore[attr-defined]
 
 
@@ -138,3 +146,8 @@ class RunAtExit:
         """Run what the child registered."""
         if self.honoured:
             atexit._run_exitfuncs()
+
+
+def at_exit(function: "Callable[[], object]") -> "Callable[[], object]":
+    """Call it before this process ends its daemonic children; return what takes that back. A fork does not inherit it."""
+    return util.Finalize(None, function, exitpriority=15).cancel

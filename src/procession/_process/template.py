@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from procession import _core
 from procession._memory.domain import domains
-from procession._process import prologue, stdlib
+from procession._process import outcome, prologue, stdlib  # noqa: F401 - outcome: of a child that fails
 from procession._process.child import begin, leave_report
 from procession._process.preload import preload
 from procession._process.process import Process  # noqa: F401 - what the owner sends: else each child imports it

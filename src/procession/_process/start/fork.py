@@ -27,7 +27,7 @@ class ForkPopen(Popen):
         if _core.fork_child(self, self.domain, *self.procession_slot) == 0:
             self._run(process, parent, tied)
         # Afterwards, as CPython does: a library that ends its threads before a fork (OpenBLAS, so numpy) has none now.
-        warn_of_threads(process.name, stacklevel=6)
+        warn_of_threads(process.name, stacklevel=7)
 
     def _run(self, process: Any, parent: int, tied: bool) -> None:
         code = 1

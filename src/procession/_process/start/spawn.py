@@ -13,8 +13,10 @@ from procession._process.popen import Popen
 __all__ = ["SpawnPopen", "write_all"]
 
 PACKAGE_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
+# What is imported before the program's own comes and goes without the collector (decision 180).
 PROGRAM = (
-    "import sys; sys.path.append({root!r}); from procession._process.child import spawn_main; spawn_main({arguments})"
+    "import gc, sys; gc.disable(); sys.path.append({root!r}); "
+    "from procession._process.child import spawn_main; spawn_main({arguments})"
 )
 
 

@@ -1,0 +1,43 @@
+"""What a spawned child does before its own work, and what it need not do."""
+
+from tests.lifecycle.tools import run
+
+SPAWN = """
+from procession import Process
+process = Process(target=exec, args=({!r},), start_method="spawn")
+process.start()
+process.join()
+"""
+NEEDED = [
+    *("procession", "procession._core", "procession._memory", "procession._memory.domain", "procession._process"),
+    *("procession._process.child", "procession._process.process", "procession._process.prologue"),
+    "procession._process.stdlib",
+]
+
+
+def in_a_spawned_child(code: str) -> str:
+    result = run(SPAWN.format(code))
+    assert result.stderr == ""
+    return result.stdout.strip()
+
+
+def test_child_imports_no_more_of_ours_than_it_needs() -> None:
+    ours = "import sys; print(*sorted(name for name in sys.modules if name.startswith('procession')))"
+    assert in_a_spawned_child(ours).split() == NEEDED
+
+
+def test_child_imports_nothing_else_that_multiprocessing_does_not() -> None:
+    names = "import sys; print(*sorted(name for name in sys.modules if not name.startswith('procession')))"
+    theirs = run(f"import multiprocessing.spawn, multiprocessing.resource_tracker; {names}").stdout.split()
+    assert set(in_a_spawned_child(names).split()) - set(theirs) == {"gc"}
+
+
+def test_collector_is_on_and_looks_at_nothing_that_came_before_the_program() -> None:
+    look = "import gc; print(gc.isenabled(), gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000)"
+    assert in_a_spawned_child(look) == "True True True"
+
+
+def test_child_that_fails_still_says_why() -> None:
+    program = SPAWN.format("1 / 0") + "print(repr(process.outcome.exception))"
+    result = run(program)
+    assert result.stdout.strip() == "ZeroDivisionError('division by zero')", result.stderr
