@@ -87,8 +87,7 @@ pn_parse_call(const char *function, const char *first_name, PyObject *const *arg
     }
     call->first = values[0];
     call->block = values[1] ? PyObject_IsTrue(values[1]) : 1;
-    call->timeout = values[2];
-    return call->block < 0 ? -1 : 0;
+    return call->block < 0 ? -1 : pn_deadline(values[2], &call->deadline);
 }
 
 void

@@ -276,8 +276,11 @@ int pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, P
 typedef struct {
     PyObject *first;
     int block;
-    PyObject *timeout;
+    int64_t deadline;
 } pn_call;
+
+/* Without arguments. */
+#define PN_CALL ((pn_call){.block = 1, .deadline = PN_FOREVER})
 
 /* `first_name` NULL: there is no first. -1 with an exception. */
 int pn_parse_call(const char *function, const char *first_name, PyObject *const *args,
