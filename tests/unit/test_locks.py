@@ -542,7 +542,11 @@ WRONG: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
     "time-out of a list": (lambda lock: lock.acquire(True, []), TypeError, "timeout must be seconds .* not list"),
     "time-out NaN": (lambda lock: lock.acquire(timeout=float("nan")), ValueError, "not NaN"),
     "time-out beyond all floats": (lambda lock: lock.acquire(timeout=10**400), OverflowError, "too large"),
-    "wrong name": (lambda lock: lock.acquire(wait=1), TypeError, r"acquire\(\) got an unexpected or repeated argument 'wait'"),
+    "wrong name": (
+        lambda lock: lock.acquire(wait=1),
+        TypeError,
+        r"acquire\(\) got an unexpected or repeated argument 'wait'",
+    ),
     "block twice": (lambda lock: lock.acquire(True, block=True), TypeError, "unexpected or repeated argument 'block'"),
     "three arguments": (lambda lock: lock.acquire(True, 1, 2), TypeError, "takes at most 2 arguments"),
     "argument of release": (lambda lock: lock.release(1), TypeError, "takes no arguments"),
