@@ -178,8 +178,8 @@ typedef struct {
 /* Count, and copy up to `room` of the LEFT and the dead letters to `views`; `*used` were. */
 pn_status pn_lease_look(struct pn_ring *ring, pn_lease_counts *counts, pn_lease_view *views,
                         size_t room, size_t *used);
-/* Copy the record of a dead letter to the sink, as a get does; with `forget` it is gone then.
- * PN_NOTHING: there is no such letter. */
+/* Copy the record of a dead letter, or of one that is LEFT, to the sink, as a get does; with `forget` it is gone then,
+ * and finished. PN_NOTHING: there is no such one. */
 pn_status pn_lease_read(struct pn_ring *ring, uint64_t id, struct pn_sink *sink, bool forget);
 /* How many wait to be redelivered: from outside the lock. */
 uint64_t pn_lease_waiting(struct pn_ring *ring);

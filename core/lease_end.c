@@ -191,6 +191,32 @@ pn_lease_look(pn_ring *ring, pn_lease_counts *counts, pn_lease_view *views, size
     return PN_OK;
 }
 
+/* A lease of that list which is nobody's any more: `whose`. 0: there is none. */
+static uint64_t
+given_up(pn_ring *ring, const pn_lease_list *list, uint64_t id, uint32_t whose)
+{
+    uint64_t at = list->first;
+    while (at != 0 && (atomic_load(&pn_lease_at(ring, at)->id) != id ||
+                       pn_lease_whose(pn_lease_at(ring, at)) != whose)) {
+        at = pn_lease_at(ring, at)->next;
+    }
+    return at;
+}
+
+/* End it; what is LEFT is unfinished until then, so joiners may be waiting for it. */
+static uint32_t
+forget_lease(pn_ring *ring, pn_lease_list *list, uint64_t at, uint64_t *objects)
+{
+    pn_leases *leases = pn_leases_of(ring);
+    pn_thread *self = pn_self();
+    pn_pending_wake(self, &leases->done);
+    pn_lease_announce(leases);
+    uint32_t count = pn_lease_end(ring, list, at, objects);
+    pn_lease_wake_joiners(ring);
+    pn_pending_clear(self);
+    return count;
+}
+
 pn_status
 pn_lease_read(pn_ring *ring, uint64_t id, pn_sink *sink, bool forget)
 {
@@ -201,28 +227,31 @@ pn_lease_read(pn_ring *ring, uint64_t id, pn_sink *sink, bool forget)
     if (status != PN_OK) {
         return status;
     }
-    status = PN_NOTHING;
-    for (uint64_t at = leases->dead.first; at != 0; at = pn_lease_at(ring, at)->next) {
+    pn_lease_list *list = &leases->dead;
+    uint64_t at = given_up(ring, list, id, PN_LEASE_DEAD);
+    if (at == 0) {
+        list = &leases->busy;
+        at = given_up(ring, list, id, PN_LEASE_LEFT);
+    }
+    if (at == 0) {
+        status = PN_NOTHING;
+    } else {
         const pn_record *record = pn_lease_record(pn_lease_at(ring, at));
-        if (atomic_load(&pn_lease_at(ring, at)->id) != id) {
-            continue;
-        }
         uint64_t size = pn_record_size(record);
-        if (!pn_sink_reserve(sink, size)) {
+        if (pn_sink_reserve(sink, size)) {
+            if (record->flags != 0) {
+                pn_ring_answer_for(ring->domain, record);
+            }
+            memcpy(sink->bytes + sink->used, record, size);
+            sink->used += size;
+            sink->count++;
+            count = forget ? forget_lease(ring, list, at, objects) : 0;
+        } else {
             status = PN_NO_MEMORY;
-            break;
         }
-        if (record->flags != 0) {
-            pn_ring_answer_for(ring->domain, record);
-        }
-        memcpy(sink->bytes + sink->used, record, size);
-        sink->used += size;
-        sink->count++;
-        count = forget ? pn_lease_end(ring, &leases->dead, at, objects) : 0;
-        status = PN_OK;
-        break;
     }
     pn_lock_release(&ring->cell->head_lock);
+    pn_notify(ring->domain, ring->offset, PN_FOR_JOIN);
     pn_lease_let_go(ring->domain, objects, count);
     return status;
 }

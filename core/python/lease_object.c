@@ -75,7 +75,7 @@ name_item(uint64_t id)
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     PyObject *number = PyLong_FromUnsignedLongLong(id);
-    if (number == NULL || value == NULL || PyObject_SetAttrString(value, "item_id", number) < 0) {
+    if (number == NULL || value == NULL || pn_note(value, "item_id", number) < 0) {
         PyErr_Clear();
     }
     Py_XDECREF(number);
@@ -163,8 +163,8 @@ leased_leases(RingObject *self, PyObject *Py_UNUSED(none))
 
 PyDoc_STRVAR(letter_doc,
              "_letter($self, id, forget, decode, /)\n--\n\n"
-             "The item of a dead letter (None without `decode`) as a tuple of one; the letter is\n"
-             "gone then if `forget`. None: there is none.");
+             "The item of a dead letter, or of one that was left (None without `decode`), as a tuple\n"
+             "of one; it is gone then if `forget`. None: there is none.");
 
 static PyObject *
 leased_letter(RingObject *self, PyObject *args)

@@ -107,6 +107,8 @@ typedef struct {
 /* --- ring_object.c, for lease_object.c and ring_many.c --- */
 /* tp_init of both kinds. */
 int pn_ring_init(RingObject *self, PyObject *args, PyObject *kwargs, bool leased);
+/* Set an attribute of an exception, if it has room for one; -1 with another exception. In ring_many.c. */
+int pn_note(PyObject *error, const char *name, PyObject *value);
 PyObject *pn_ring_raise(RingObject *self, pn_status status);
 /* Take records to the sink, for get(block, timeout); -1 with an exception. */
 int pn_ring_take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names,

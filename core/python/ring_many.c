@@ -82,7 +82,7 @@ pn_ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyOb
         PyErr_NormalizeException(&type, &value, &traceback);
         PyObject *number = PyLong_FromUnsignedLongLong(done);
         if (number == NULL || value == NULL ||
-            PyObject_SetAttrString(value, "items_put", number) < 0) {
+            pn_note(value, "items_put", number) < 0) {
             PyErr_Clear();
         }
         Py_XDECREF(number);
@@ -113,19 +113,52 @@ keep_error(PyObject *errors)
     Py_XDECREF(traceback);
 }
 
+int
+pn_note(PyObject *error, const char *name, PyObject *value)
+{
+    PyObject *key = PyUnicode_InternFromString(name);
+    /* Not its own __setattr__, which refuses in an exception that is a frozen dataclass. */
+    int result = key != NULL ? PyObject_GenericSetAttr(error, key, value) : -1;
+    Py_XDECREF(key);
+    return result;
+}
+
+static int
+note_both(PyObject *error, PyObject *items, PyObject *others)
+{
+    return pn_note(error, "items", items) < 0 || pn_note(error, "others", others) < 0 ? -1 : 0;
+}
+
+/* What is raised in the place of an exception on which nothing can be noted, and which is its cause. */
+static PyObject *
+stand_in(PyObject *cause)
+{
+    PyErr_Clear();
+    PyObject *error = PyObject_CallFunction(PyExc_RuntimeError, "s", "an item cannot be unpickled");
+    if (error != NULL) {
+        PyException_SetCause(error, Py_NewRef(cause));
+    }
+    return error;
+}
+
 /* The first of `errors`, with what was decoded as its `items`, and the rest of them as its `others`. */
 static void
 raise_first(PyObject *errors, PyObject *items)
 {
-    PyObject *first = PyList_GET_ITEM(errors, 0);
+    PyObject *first = Py_NewRef(PyList_GET_ITEM(errors, 0));
     PyObject *others = PyList_GetSlice(
         errors, 1, PyList_GET_SIZE(errors)); /* not itself: a circle would keep it alive */
-    if (PyObject_SetAttrString(first, "items", items) < 0 || others == NULL ||
-        PyObject_SetAttrString(first, "others", others) < 0) {
-        PyErr_Clear();
+    if (others != NULL && note_both(first, items, others) < 0) {
+        Py_SETREF(first, stand_in(first));
+        if (first != NULL && note_both(first, items, others) < 0) {
+            Py_CLEAR(first);
+        }
     }
+    if (others != NULL && first != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(first), first);
+    } /* else there is no memory, which was said */
+    Py_XDECREF(first);
     Py_XDECREF(others);
-    PyErr_SetObject((PyObject *)Py_TYPE(first), first);
 }
 
 /* Decode all that was taken. An item that does not unpickle raises after the rest was

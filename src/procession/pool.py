@@ -7,6 +7,7 @@ They derive from the classes there, so that ``isinstance`` holds, and use nothin
 
 import itertools
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from multiprocessing import context as _context
@@ -122,10 +123,13 @@ class Pool(_theirs.Pool):
             raise ValueError("maxtasksperchild must be a positive int or None")
         size = _checked(context.cpu_count() if processes is None else processes, initializer)
 
-        process_of = type(self).Process  # not self, which the engine would keep alive
+        me = weakref.ref(self)  # the engine must not keep it alive
 
         def make_process(tasks: Any, results: Any) -> Any:
-            process = process_of(context, target=work, args=(tasks, results, initializer, initargs, maxtasksperchild))
+            pool = me()
+            if pool is None:
+                raise ReferenceError("the pool is gone")  # and nobody waits for a result of it
+            process = pool.Process(context, target=work, args=(tasks, results, initializer, initargs, maxtasksperchild))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
             return process

@@ -115,12 +115,11 @@ class JoinableQueue(Queue[T], _core.LeasedRing):
         return letters
 
     def _bury(self, pid: int) -> list[int]:
-        """Return the ids of what the dead process had in hand and nobody else gets; its dead letters are forgotten."""
-        lines = [line for line in self._leases()[3] if line[3] == pid]
-        for id_, *_, is_dead, _ in lines:
-            if is_dead:
-                self._letter(id_, True, False)
-        return [line[0] for line in lines]
+        """Return the ids of what the dead process had in hand and nobody else gets, and forget these items."""
+        ids = [line[0] for line in self._leases()[3] if line[3] == pid]
+        for id_ in ids:
+            self._letter(id_, True, False)
+        return ids
 
     def statistics(self) -> QueueStatistics:
         """Items, bytes and waiters at this instant, and what is unfinished."""

@@ -38,14 +38,14 @@ class Bell:
     def __init__(self) -> None:
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # Its number may be another file's after close(). The garbage collector may ring within a ring.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def fileno(self) -> int:
         return self._fd
 
     def ring(self) -> None:
         """May be called by anybody at any time, also when it is closed."""
-        with self._lock:
+        with self.lock:
             if self._fd >= 0:
                 os.eventfd_write(self._fd, 1)
 
@@ -56,7 +56,7 @@ class Bell:
             pass
 
     def close(self) -> None:
-        with self._lock:
+        with self.lock:
             os.close(self._fd)
             self._fd = -1
 
@@ -72,7 +72,8 @@ class ProcessCrew:
         self._size = size
         self.make = make
         self.bury = bury
-        self._hiring = threading.Lock()
+        self._hiring = threading.RLock()
+        self.locks = (self._hiring,)
 
     def fill(self) -> None:
         """Start as many as are missing; raises what starting a process raises."""
@@ -82,31 +83,30 @@ class ProcessCrew:
                 process.start()
                 self.members.append(process)
 
-    def wait(self, bell: Bell) -> None:
-        """Sleep until the bell rings or a member has ended."""
+    def wait(self, bell: Bell, timeout: float | None = None) -> None:
+        """Sleep until the bell rings or a member has ended, or for so many seconds."""
         poll = select.poll()
         for watched in [bell.fileno(), *(process.sentinel for process in self.members)]:
             poll.register(watched, select.POLLIN)
-        poll.poll()
+        poll.poll(None if timeout is None else timeout * 1000 + 1)
         bell.hear()
 
     def is_there(self) -> bool:
         """Return whether there are ends to wait for."""
         return bool(self.members)
 
-    def ended(self) -> list[Grave]:
-        """Take those who have ended out of the members, and say what each had in hand."""
+    def ended(self) -> list[Any]:
+        """Take those who have ended out of the members."""
         with self._hiring:
             dead = [process for process in self.members if process.exitcode is not None]
             self.members[:] = [process for process in self.members if process not in dead]
-        return [self._grave_of(process) for process in dead]
+        return dead
 
-    def _grave_of(self, process: Any) -> Grave:
+    def grave_of(self, process: Any, is_ending: Callable[[], bool]) -> Grave:
+        """Say what it had in hand; may wait for whoever has the lock of a queue. Nothing, if the end comes first."""
         process.join()
-        _see_it_swept(process.pid)
-        return Grave(
-            process.pid, process.name, getattr(process, "outcome", None), process.exitcode, self.bury(process.pid)
-        )
+        numbers = self.bury(process.pid) if _is_swept(process, is_ending) else []
+        return Grave(process.pid, process.name, getattr(process, "outcome", None), process.exitcode, numbers)
 
     def end(self) -> None:
         """End all: SIGTERM, and after a while SIGKILL for those that do not follow it."""
@@ -138,13 +138,25 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _see_it_swept(pid: int) -> None:
-    """Wait until what the dead process held is known to be given up.
+def _is_swept(process: Any, is_ending: Callable[[], bool]) -> bool:
+    """Wait until what the dead process held is known to be given up; False if the end of all comes first.
 
     Whoever reaps it does that, and nearly always it is done; but somebody else may have held the lock of the queue just then.
     """
     domain = domains.current()
-    while any(line[3] == pid and not line[7] & SWEPT for line in domain.slots()):
+    slot = getattr(getattr(process, "_popen", None), "procession_slot", None) or _slot_of(process.pid)
+    while _is_unswept(slot):
         domain.sweep()
-        if any(line[3] == pid and not line[7] & SWEPT for line in domain.slots()):
+        if _is_unswept(slot):
+            if is_ending():
+                return False
             time.sleep(RETRY)
+    return True
+
+
+def _slot_of(pid: int) -> tuple[int, int] | None:
+    return next(((line[0], line[1]) for line in domains.current().slots() if line[3] == pid), None)
+
+
+def _is_unswept(slot: tuple[int, int] | None) -> bool:
+    return any(line[:2] == slot and not line[7] & SWEPT for line in domains.current().slots())

@@ -1,37 +1,44 @@
 """What is said of a worker that died: what happened, to whom, the likely cause, and what can be done."""
 
+import signal
 from typing import Any
 
 from procession._base.errors import RemoteError
 from procession._work.crew import Grave
 
-__all__ = ["TOO_MANY_STARTS", "crew_died", "worker_died"]
+__all__ = ["TOO_MANY_STARTS", "crew_died", "was_killed", "worker_died"]
 
 TOO_MANY_STARTS = 10  # workers in a row that ended before they could begin
 
 OUT_OF_MEMORY = "The kernel killed it for want of memory: let fewer workers run, or give each less at a time."
 KILLED = "Nobody says who sent SIGKILL; mostly it is the kernel or a container for want of memory ('dmesg' tells), or an operator."
 CRASHED = "That is a crash in C code: run the task alone under 'python -X faulthandler' to see where."
-LEFT = "The task left by sys.exit() or os._exit(): let it return instead, or raise an exception."
+LEFT = "{who} left by sys.exit() or os._exit(): let it return instead, or raise an exception."
 AGAIN = "The pool goes on with another worker. Submit the task again if it may be done twice: it may have been done in part."
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
 
 
 def worker_died(grave: Grave, title: str) -> Exception:
     """Return the WorkerDied of a task that the worker had in hand."""
-    how, cause = _story(grave)
+    how, cause = _story(grave, "The task")
     text = f"worker '{grave.name}' (pid {grave.pid}) ended, {how}, before it had done {title}. {cause}{AGAIN}"
     return _died(text, grave)
 
 
 def crew_died(grave: Grave, count: int) -> Exception:
     """Return the WorkerDied of a pool whose workers do not get as far as their first task."""
-    how, cause = _story(grave)
+    how, cause = _story(grave, "It")
     text = (
         f"{count} workers in a row ended before they could begin, the last of them '{grave.name}' (pid {grave.pid}), {how}. "
         f"{cause}The pool has given up. See what the initializer does, and what importing the main module does in a new process."
     )
     return _died(text, grave)
+
+
+def was_killed(grave: Grave) -> bool:
+    """Return whether a signal ended it that may well have come from elsewhere, and is no crash."""
+    number = -(grave.exitcode or 0)
+    return number > 0 and not (number in set(signal.Signals) and signal.Signals(number).name in CRASHES)
 
 
 def _died(text: str, grave: Grave) -> Exception:
@@ -40,7 +47,7 @@ def _died(text: str, grave: Grave) -> Exception:
     return WorkerDied(text, grave.pid, grave.name, _sendable(grave.outcome), grave.exitcode)
 
 
-def _story(grave: Grave) -> tuple[str, str]:
+def _story(grave: Grave, who: str) -> tuple[str, str]:
     outcome = grave.outcome
     how = str(outcome) if outcome is not None else f"exit code {grave.exitcode}"
     if outcome is None:
@@ -48,7 +55,7 @@ def _story(grave: Grave) -> tuple[str, str]:
     if outcome.kind == "out_of_memory":
         return how, f"{OUT_OF_MEMORY} "
     if outcome.kind in {"finished", "failed"}:
-        return how, f"{LEFT} "
+        return how, f"{LEFT.format(who=who)} "
     if outcome.kind == "signalled" and "SIGKILL" in how:
         return how, f"{KILLED} "
     if outcome.kind == "signalled" and any(name in how for name in CRASHES):

@@ -4,7 +4,8 @@
                                            |
                                  it ends: [overseer] sees it, says what it had in hand, hires another
 
-Three threads of the owner: the overseer waits for the ends of workers, the reader for results, the feeder for room. Each task
+Four threads of the owner: the overseer waits for the ends of workers, the reader for results, the feeder for room, and one
+does what may have to wait for the lock of a queue, so that the overseer can always end who has it (``errands.py``). Each task
 is settled once: by its result, or by the death of its worker, which the overseer puts behind all that the worker had sent.
 Whatever they are, a floor has the queues and a crew the workers: processes (``floor.py``), threads (``threads.py``).
 """
@@ -15,17 +16,22 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Items
+from functools import partial
 from typing import Any, Protocol
 
 from procession._base.errors import ShutDown
 from procession._process.stdlib import at_exit
+from procession._work.begin import Beginnings
 from procession._work.crew import Bell, Grave
-from procession._work.death import TOO_MANY_STARTS, crew_died, worker_died
+from procession._work.death import worker_died
+from procession._work.errands import Errands
 from procession._work.feeder import MOST, Feeder, Sequence
 from procession._work.task import Call
 from procession._work.words import SAYS, Word
 
 __all__ = ["Engine", "Sink"]
+
+PATIENCE = 1.0  # seconds: for the queue to be shut, before the workers are ended anyway
 
 Settled = tuple[int, Any, Any]  # index in its sink, whether it went well, value or exception
 
@@ -41,8 +47,11 @@ class Sink(Protocol):
     def set_length(self, length: int) -> None:
         """So many there are, with those that have been settled."""
 
-    def abandon(self, error: BaseException) -> None:
-        """Nothing more will come, when the reader has ended; if all has come already, nothing happens."""
+    def abandon(self, error: BaseException, is_failure: bool) -> None:
+        """Nothing more will come, when the reader has ended; if all has come already, nothing happens.
+
+        `is_failure`: and nobody meant it so.
+        """
 
 
 class Engine:
@@ -54,18 +63,21 @@ class Engine:
     def __init__(self, floor: Any, stopped: Callable[[], BaseException]) -> None:
         self.pending: dict[int, tuple[Sink, int]] = {}  # number of a task -> whose it is, its index there
         self.is_over = False  # nothing more is sent
+        self._is_told = False  # everybody was, that nothing more comes
         self.floor = floor
         self._stopped = stopped
         self._owner = os.getpid()
-        self._gate = threading.Lock()  # whoever sends; and whoever asks whether something was sent
+        # Whoever sends; and whoever asks whether something was sent. Held for no wait. An RLock knows its thread.
+        self._gate: Any = threading.RLock()
         self._bell = Bell()
         self._closing = self._terminating = False
         self._error: BaseException | None = None  # why no worker can work
         self._graves: deque[Grave] = deque()
         self._aside: deque[tuple[Callable[[Any], None], Any]] = deque()  # what the reader is to call
-        self._ready: set[int] = set()  # pids of workers that have begun
-        self._early = 0  # workers that ended before they had begun, in a row
+        self._beginnings = Beginnings()
+        self._locks: Items[Any] = (self._gate, self._bell.lock, *floor.crew.locks)
         self._feeder = Feeder(self)
+        self._errands = Errands(self.give_up)
         self._reader = threading.Thread(target=self._read, name="procession-reader", daemon=True)
         self._overseer = threading.Thread(target=self._oversee, name="procession-overseer", daemon=True)
         self._forget_exit: Callable[[], object] = lambda: None
@@ -81,7 +93,7 @@ class Engine:
             raise
         self._forget_exit = at_exit(self.terminate)
         try:
-            for thread in (self._reader, self._feeder, self._overseer):
+            for thread in (self._errands, self._reader, self._feeder, self._overseer):
                 thread.start()
         except RuntimeError:  # no thread can be started: without the overseer nobody else ends what was
             self._forget_exit()
@@ -89,29 +101,38 @@ class Engine:
             self.floor.crew.end()
             self.floor.say(Word.END)
             self._feeder.wake()
+            self._errands.dismiss()
             raise
 
     # ---- for whoever has work -----------------------------------------------------------------
 
     def submit(self, task: Call, sink: Sink) -> None:
         """Send one task, now if nothing waits before it, and never wait for room. Its index is 0."""
-        if not self._feeder.backlog and len(self.pending) < MOST and self._gate.acquire(blocking=False):
-            try:
-                self._send_one(task, sink, 0, block=False)
-            except (queue.Full, ShutDown):
-                pass
-            else:
-                return
-            finally:
+        if self._feeder.backlog or len(self.pending) >= MOST or not self._send_now(task, sink):
+            self.feed(Sequence(iter((task,)), sink, 1))
+
+    def _send_now(self, task: Call, sink: Sink) -> bool:
+        if self._gate._is_owned():  # in a signal handler, or a reducer, that came into a submit() of this thread
+            return False
+        held: list[bool] = []
+        try:
+            # In one call of C: a signal handler that raises cannot come between taking the gate and knowing that.
+            held.extend(filter(None, map(self._gate.acquire, (False,))))
+            if held:
+                self._send_one(task, sink, 0)
+                return True
+        except (queue.Full, ShutDown):
+            pass
+        finally:
+            if held:
                 self._gate.release()
-        self.feed(Sequence(iter((task,)), sink, 1))
+        return False
 
     def feed(self, sequence: Sequence) -> None:
         """Send tasks when there is room for them."""
         self._feeder.add(sequence)
-        if self.is_over:
-            with self._gate:
-                self._abandon_all()
+        if self._is_told:
+            self._abandon_all()
 
     def is_mine(self) -> bool:
         """Return whether this is the process that made it, and not a fork of that."""
@@ -119,12 +140,12 @@ class Engine:
 
     # ---- sending --------------------------------------------------------------------------------
 
-    def _send_one(self, task: Call, sink: Sink, index: int, block: bool) -> None:
-        """With the gate held."""
+    def _send_one(self, task: Call, sink: Sink, index: int) -> None:
+        """With the gate held; raises queue.Full."""
         if self.is_over:
             raise ShutDown
         try:
-            number = self.floor.send(task, block)
+            number = self.floor.send(task)
         except (queue.Full, ShutDown):
             raise
         except Exception as error:  # noqa: BLE001 - whatever pickling raises
@@ -134,17 +155,24 @@ class Engine:
 
     def send(self, tasks: Items[Call], sink: Sink, index: int) -> None:
         """For the feeder: send them, waiting for room; their indices begin with `index`."""
-        with self._gate:
-            sent = self._send_many(tasks, sink, index) if len(tasks) > 1 else 0
-            for offset in range(sent, len(tasks)):
-                self._send_one(tasks[offset], sink, index + offset, block=True)
+        sent = 0
+        while sent < len(tasks):
+            try:
+                with self._gate:
+                    if not sent and len(tasks) > 1:
+                        sent = self._send_many(tasks, sink, index)
+                    while sent < len(tasks):
+                        self._send_one(tasks[sent], sink, index + sent)
+                        sent += 1
+            except queue.Full:
+                self.floor.wait_for_room()  # without the gate: results go on
 
     def _send_many(self, tasks: Items[Call], sink: Sink, index: int) -> int:
         if self.is_over:
             raise ShutDown
         try:
             numbers = self.floor.send_many(tasks)
-        except Exception as error:  # noqa: BLE001 - one of them does not pickle, or memory has ended: one by one
+        except Exception as error:  # noqa: BLE001 - no room, one does not pickle, memory has ended: one by one
             numbers = self.floor.sent(getattr(error, "items_put", 0))
         for offset, number in enumerate(numbers):
             self.pending[number] = (sink, index + offset)
@@ -183,7 +211,7 @@ class Engine:
         for number, went_well, value in results:
             entry = None if number == SAYS else self._entry(number)
             if last is not None and (entry is None or entry[0] is not last):
-                last.settle(run)
+                _settle(last, run)
                 last, run = None, []
             if entry is not None:
                 last = entry[0]
@@ -191,7 +219,7 @@ class Engine:
             elif number == SAYS:
                 goes_on &= self._hear(Word(went_well), value)
         if last is not None:
-            last.settle(run)
+            _settle(last, run)
         self._feeder.look()
         self.look()
         return goes_on
@@ -205,8 +233,7 @@ class Engine:
 
     def _hear(self, word: Word, more: Any) -> bool:
         if word == Word.READY:
-            self._ready.add(more)
-            self._early = 0
+            self._beginnings.began(more)
         elif word == Word.FAILED:
             self.give_up(self.floor.unpack(more))
         elif word == Word.BURIED:
@@ -221,16 +248,10 @@ class Engine:
         for number in grave.numbers:
             entry = self._entry(number)
             if entry is not None:
-                entry[0].settle([(entry[1], False, worker_died(grave, entry[0].title))])
-        if grave.pid in self._ready:
-            self._ready.discard(grave.pid)
-            return
-        self._early += 1
-        error = getattr(grave.outcome, "exception", None)
+                _settle(entry[0], [(entry[1], False, worker_died(grave, entry[0].title))])
+        error = self._beginnings.ended(grave)
         if error is not None:
-            self.give_up(error)  # as with an initializer that fails: the next one would do the same
-        elif self._early >= TOO_MANY_STARTS:
-            self.give_up(crew_died(grave, self._early))
+            self.give_up(error)
 
     # ---- the overseer ---------------------------------------------------------------------------
 
@@ -259,11 +280,15 @@ class Engine:
 
     def _keep_the_crew(self) -> None:
         crew = self.floor.crew
+        pause = 0.0
         while not (self._terminating or self._error or (self._closing and self._is_idle())):
-            crew.wait(self._bell)
+            crew.wait(self._bell, pause or None)
             self._mourn()
             if self._terminating or self._error or (self._closing and self._is_idle()):
                 return
+            pause = self._beginnings.pause()
+            if pause:
+                continue
             try:
                 crew.fill()
             except Exception as error:  # noqa: BLE001 - no memory, no process: the others go on, if there are any
@@ -271,25 +296,30 @@ class Engine:
                     self.give_up(error)
 
     def _mourn(self) -> None:
-        for grave in self.floor.crew.ended():
-            self._graves.append(grave)
-            self.floor.say(Word.BURIED)
+        for process in self.floor.crew.ended():
+            self._errands.add(partial(self._dig, process))
+
+    def _dig(self, process: Any) -> None:
+        self._graves.append(self.floor.crew.grave_of(process, lambda: self.is_over))
+        self.floor.say(Word.BURIED)
 
     def _finish(self) -> None:
         """The workers leave, or are made to; then nothing more comes, and who still waits is told so."""
         crew = self.floor.crew
         in_peace = not (self._terminating or self._error)
-        self.floor.shut(immediate=not in_peace)
         if in_peace:
+            self._shut(immediate=False)
             self._see_them_off()
         self.is_over = True
+        if not in_peace:
+            self._shut(immediate=True)
         self._feeder.look()
         self._feeder.wake()
         crew.end()
+        self._errands.end()
         self.floor.say(Word.END)
         self._reader.join()
-        with self._gate:
-            self._abandon_all()
+        self._abandon_all()
         while self._aside:  # said behind the end
             function, argument = self._aside.popleft()
             function(argument)
@@ -299,21 +329,33 @@ class Engine:
         self._bell.close()
         self._forget_exit()
 
+    def _shut(self, immediate: bool) -> None:
+        """No task can be put any more: soon, or, if a worker that is stopped has the queue's lock, when that has ended."""
+        is_shut = threading.Event()
+        self._errands.add(lambda: (self.floor.shut(immediate), is_shut.set()))
+        is_shut.wait(PATIENCE)
+
     def _see_them_off(self) -> None:
         while self.floor.crew.is_there() and not self._terminating:
             self.floor.crew.wait(self._bell)
             self._mourn()
 
     def _abandon_all(self) -> None:
-        """With the gate held, at the end."""
-        error = self._error or self._stopped()
-        sinks = {id(sink): sink for sink, _ in self.pending.values()}
-        self.pending.clear()
-        while self._feeder.backlog:
-            sink = self._feeder.backlog.popleft().sink
-            sinks[id(sink)] = sink
+        """At the end."""
+        self._is_told = True  # first: whoever brings more from now on sees to it himself
+        with self._gate:
+            sinks = {id(sink): sink for sink, _ in self.pending.values()}
+            self.pending.clear()
+            while self._feeder.backlog:
+                sink = self._feeder.backlog.popleft().sink
+                sinks[id(sink)] = sink
         for sink in sinks.values():
-            sink.abandon(error)
+            if self._error is not None:
+                sink.abandon(self._error, is_failure=True)
+            elif self._terminating:
+                sink.abandon(self._stopped(), is_failure=False)
+            else:  # it came together with close(), and a little later
+                sink.abandon(ValueError("Pool not running"), is_failure=True)
 
     # ---- the end ---------------------------------------------------------------------------------
 
@@ -329,9 +371,13 @@ class Engine:
             self._bell.ring()
 
     def terminate(self) -> None:
-        """End the workers and give up what is not done; waits until they are gone, but in a callback."""
+        """End the workers and give up what is not done; waits until they are gone, if this thread can.
+
+        It cannot in a callback, and in a signal handler that came just when this thread had what the overseer needs.
+        """
         self.stop()
-        if self.is_mine() and threading.current_thread() not in self._threads():
+        can_wait = threading.current_thread() not in self._threads() and not any(lock._is_owned() for lock in self._locks)
+        if self.is_mine() and can_wait:
             self._overseer.join()
 
     def join(self) -> None:
@@ -344,3 +390,11 @@ class Engine:
 
     def _threads(self) -> tuple[threading.Thread, ...]:
         return self._overseer, self._reader, self._feeder
+
+
+def _settle(sink: Sink, results: list[Settled]) -> None:
+    try:
+        sink.settle(results)
+    except BaseException as error:  # no memory, say: these were taken out of the books already, so nobody else would tell it
+        sink.abandon(error, is_failure=True)
+        raise

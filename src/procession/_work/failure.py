@@ -57,5 +57,5 @@ def unpack_error(packed: bytes, not_sent: Callable[[NotSent], BaseException]) ->
         if not isinstance(error, BaseException):
             error = RemoteError(f"a worker's exception was unpickled as {type(error).__qualname__}")
     made: BaseException = error
-    made.__cause__ = RemoteTraceback(text)
+    BaseException.__setattr__(made, "__cause__", RemoteTraceback(text))  # not its own: it may be a frozen dataclass
     return made

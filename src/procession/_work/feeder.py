@@ -1,6 +1,6 @@
 """The thread that sends what cannot be sent at once: tasks of which there are many, or for which there is no room yet.
 
-It takes the input as far as workers can use it soon: at most MOST tasks are under way. So an input without an end is no matter.
+It takes the input as far as workers can use it soon: at most MOST tasks are under way. So an input without an end may be given.
 """
 
 import itertools

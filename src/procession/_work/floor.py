@@ -4,7 +4,9 @@ The tasks are in a queue with leases. A task of which a worker died is given to 
 if its worker left with exit code 0, is left over.
 """
 
+import contextlib
 import itertools
+import select
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from procession._base.errors import DomainFull
 from procession._channels.joinable import JoinableQueue
 from procession._channels.queue import SimpleQueue
+from procession._sync.doorbell import Doorbell
 from procession._work.crew import ProcessCrew
 from procession._work.failure import NotSent, unpack_error
 from procession._work.parcel import Parcel, opened
@@ -39,25 +42,38 @@ class ProcessFloor:
         self._tasks: JoinableQueue[Any] = JoinableQueue(max_bytes=MAX_BYTES, max_deliveries=1, name="tasks")
         self._results: SimpleQueue[Any] = SimpleQueue(name="results")
         self._numbers = itertools.count()
+        self._room: Doorbell | None = None
         self._not_sent = not_sent
         self.crew = ProcessCrew(size, lambda: make_process(self._tasks, self._results), self._tasks._bury)
 
-    def send(self, task: Call, block: bool) -> int:
-        """Put a task and return its number, which is its ordinal in the queue; one sender at a time.
+    def send(self, task: Call) -> int:
+        """Put a task and return its number, which is its ordinal in the queue; one sender at a time, and none waits for room.
 
         Raises what pickling raises, queue.Full, DomainFull, ShutDown.
         """
         # In one step: Ctrl-C cannot come between the put and the count of it.
-        return next(zip(map(self._tasks.put, (task,), (block,)), self._numbers, strict=False))[1]
+        return next(zip(map(self._tasks.put, (task,), (False,)), self._numbers, strict=False))[1]
 
     def send_many(self, tasks: Sequence[Call]) -> list[int]:
-        """Put them all, in any thread but the main one; `items_put` of an exception says how many were put."""
-        self._tasks.put_many(tasks)
+        """Put them, in any thread but the main one; `items_put` of an exception, queue.Full too, says how many were put."""
+        self._tasks.put_many(tasks, False)
         return self.sent(len(tasks))
 
     def sent(self, count: int) -> list[int]:
         """Return the numbers of the next tasks, which were put already."""
         return list(itertools.islice(self._numbers, count))
+
+    def wait_for_room(self) -> None:
+        """Sleep until there may be more of it than when this was called last; for one thread alone."""
+        if self._room is None:
+            self._room = Doorbell(self._tasks, "put", edge=True)
+            self._room.fileno()  # whatever changes from now on makes it readable
+            return
+        room = self._room
+        poll = select.poll()
+        poll.register(room.fileno(), select.POLLIN)
+        poll.poll()
+        room.clear()
 
     def receive(self) -> list[Result]:
         """Wait for results."""
@@ -95,17 +111,23 @@ class ProcessFloor:
 
     def close(self) -> None:
         """Let go of both queues, at once: the garbage collector may come late."""
+        room, self._room = self._room, None
+        if room is not None:
+            room.close()
         del self._tasks, self._results, self.crew.make, self.crew.bury
 
 
 def _rest_and_failures(error: Any) -> list[Any]:
     """Return what was unpickled, and for each result that was not, what was raised."""
-    if not hasattr(error, "items"):
-        raise error
-    rest, others = error.items, error.others
-    del error.items, error.others  # they would keep results alive
+    try:
+        rest, others = error.items, error.others
+    except AttributeError:
+        raise error from None
+    for name in ("items", "others"):  # they would keep results alive
+        object.__delattr__(error, name)  # not its own: it may be a frozen dataclass
     got = {item.number for item in rest if type(item) is Parcel}
     numbers = [number for number in opened() if number not in got]
     for failure in (error, *others):
-        failure.add_note("This was raised here, when the result of a task was unpickled; its worker had sent it.")
+        with contextlib.suppress(Exception):  # whatever its __setattr__ raises
+            failure.add_note("This was raised here, when the result of a task was unpickled; its worker had sent it.")
     return [*rest, *zip(numbers, itertools.repeat(False), (error, *others), strict=False)]

@@ -3,14 +3,17 @@
 They derive from the classes there, so that ``isinstance`` holds, and use nothing of them.
 """
 
+import contextlib
 import sys
 import threading
+import time
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, compress
 from multiprocessing import TimeoutError  # noqa: A004 - its name there
 from multiprocessing import pool as theirs
+from operator import methodcaller
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -22,6 +25,8 @@ __all__ = ["ApplyResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 
 T = TypeVar("T")
 Callback = Callable[[T], object] | None
+
+_release = methodcaller("release")
 
 
 class _Subscriptable:
@@ -67,8 +72,8 @@ class ApplyResult(theirs.ApplyResult[T]):
         """Wait until it is done, or for so many seconds."""
         if not self._done:
             patience = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
-            if self._turnstile.acquire(True, patience):
-                self._turnstile.release()
+            # Taken and given back in one call of C: no exception of a signal handler comes between.
+            next(map(_release, compress((self._turnstile,), map(self._turnstile.acquire, (True,), (patience,)))), None)
 
     def get(self, timeout: float | None = None) -> T:
         """Return the result, or raise what the task raised; multiprocessing.TimeoutError if it is not done in time."""
@@ -90,21 +95,24 @@ class ApplyResult(theirs.ApplyResult[T]):
     def set_length(self, length: int) -> None:
         """It is one."""
 
-    def abandon(self, error: BaseException) -> None:
-        """Nothing will come. Callbacks are not called: a pool that is ended is no failure of each of its tasks."""
+    def abandon(self, error: BaseException, is_failure: bool) -> None:
+        """Nothing will come. A pool that is ended is no failure of each of its tasks: then callbacks are not called."""
         if not self._done:
-            self._callback = self._error_callback = None
+            if not is_failure:
+                self._error_callback = None
             self._finish(False, error)
 
     def _finish(self, went_well: bool, value: Any) -> None:
         self._success, self._value = went_well, value
         callback = self._callback if went_well else self._error_callback
-        if callback is not None:
-            _call(callback, value)
         self._callback = self._error_callback = None
-        self._done = True
-        self._pool = None
-        self._turnstile.release()
+        try:
+            if callback is not None:
+                _call(callback, value)
+        finally:
+            self._done = True
+            self._pool = None
+            self._turnstile.release()
 
 
 class MapResult(ApplyResult[list[T]], theirs.MapResult[T]):
@@ -145,10 +153,10 @@ class MapResult(ApplyResult[list[T]], theirs.MapResult[T]):
             self._chunks = {}
             self._finish(True, list(chain.from_iterable(map(chunks.pop, range(self._settled)))))
 
-    def abandon(self, error: BaseException) -> None:
+    def abandon(self, error: BaseException, is_failure: bool) -> None:
         """Nothing more will come."""
         self._chunks.clear()
-        super().abandon(error)
+        super().abandon(error, is_failure)
 
 
 class IMapIterator(TheirIterator[T]):
@@ -160,8 +168,7 @@ class IMapIterator(TheirIterator[T]):
         self.title = title
         self._is_chunked = is_chunked  # each result is of several items; what raised is one
         self._pool: Any = pool
-        self._change = threading.Condition(threading.Lock())
-        self._waiting = 0
+        self._waiting: deque[Any] = deque()  # for each who waits a lock that is released when there is news
         self._items: deque[tuple[Any, Any]] = deque()  # to be taken: whether it went well, value or exception
         self._early: dict[int, tuple[Any, Any]] = {}  # that come after one that is not there yet
         self._index = 0  # of results that were put into _items
@@ -186,19 +193,27 @@ class IMapIterator(TheirIterator[T]):
         return self.next(timeout)
 
     def _wait(self, timeout: float | None) -> tuple[Any, Any]:
-        with self._change:
-            self._waiting += 1
+        # Without a lock that the engine needs: a signal handler may come at any step of this, and call terminate().
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            news = allocate_lock()
+            news.acquire()
+            self._waiting.append(news)
             try:
-                self._change.wait_for(lambda: self._items or self._is_at_end() or self._end, timeout)
+                is_at_end, end = self._is_at_end(), self._end  # before the look at the items: none comes behind them
+                with contextlib.suppress(IndexError):
+                    return self._items.popleft()
+                if is_at_end:
+                    raise StopIteration
+                if end is not None:
+                    raise end
+                patience = -1.0 if until is None else until - time.monotonic()
+                if until is not None and patience <= 0:
+                    raise TimeoutError
+                news.acquire(True, min(patience, threading.TIMEOUT_MAX))
             finally:
-                self._waiting -= 1
-            if self._items:
-                return self._items.popleft()
-            if self._is_at_end():
-                raise StopIteration
-            if self._end is not None:
-                raise self._end
-            raise TimeoutError
+                with contextlib.suppress(ValueError, IndexError):  # it is not there any more
+                    self._waiting.remove(news)
 
     def _is_at_end(self) -> bool:
         return self._index == self._length
@@ -207,10 +222,9 @@ class IMapIterator(TheirIterator[T]):
 
     def settle(self, results: list[tuple[int, Any, Any]]) -> None:
         """Take some results, and hand on those whose turn it is."""
-        with self._change:
-            for index, *result in results:
-                self._take(index, (result[0], result[1]))
-            self._tell()
+        for index, *result in results:
+            self._take(index, (result[0], result[1]))
+        self._tell()
 
     def _take(self, index: int, result: tuple[Any, Any]) -> None:
         if index != self._index:
@@ -229,21 +243,20 @@ class IMapIterator(TheirIterator[T]):
 
     def set_length(self, length: int) -> None:
         """So many there are."""
-        with self._change:
-            self._length = length
-            self._tell()
+        self._length = length
+        self._tell()
 
-    def abandon(self, error: BaseException) -> None:
+    def abandon(self, error: BaseException, is_failure: bool) -> None:  # noqa: ARG002 - nothing is called in either case
         """Nothing more will come."""
-        with self._change:
-            if not self._is_at_end():
-                self._end = error
-                self._early.clear()
-            self._tell()
+        if not self._is_at_end():
+            self._end = error
+            self._early.clear()
+        self._tell()
 
     def _tell(self) -> None:
-        if self._waiting:
-            self._change.notify_all()
+        with contextlib.suppress(IndexError):
+            while True:
+                self._waiting.popleft().release()
         if self._is_at_end() or self._end is not None:
             self._pool = None
 
@@ -261,6 +274,7 @@ def _call(callback: Callable[[Any], object], value: Any) -> None:
         callback(value)
     except BaseException:  # noqa: BLE001
         kind, error, traceback = sys.exc_info()
-        threading.excepthook(
-            threading.ExceptHookArgs((kind or BaseException, error, traceback, threading.current_thread()))
-        )
+        with contextlib.suppress(BaseException):  # a hook that raises harms nobody either
+            threading.excepthook(
+                threading.ExceptHookArgs((kind or BaseException, error, traceback, threading.current_thread()))
+            )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from procession._base.errors import ShutDown
-from procession._work.crew import Bell, Grave
+from procession._work.crew import Bell
 from procession._work.floor import Result
 from procession._work.task import Call, perform
 from procession._work.words import SAYS, Word
@@ -29,7 +29,7 @@ class ThreadFloor:
         self._size = size
         self.crew = ThreadCrew(size, self._work, initializer, initargs)
 
-    def send(self, task: Call, block: bool) -> int:  # noqa: ARG002 - there is always room
+    def send(self, task: Call) -> int:
         """Put a task and return its number; raises ShutDown."""
         if self._is_shut:
             raise ShutDown
@@ -39,11 +39,14 @@ class ThreadFloor:
 
     def send_many(self, tasks: Sequence[Call]) -> list[int]:
         """Put them all."""
-        return [self.send(task, True) for task in tasks]
+        return [self.send(task) for task in tasks]
 
     def sent(self, count: int) -> list[int]:  # noqa: ARG002
         """Nothing is ever put in part."""
         return []
+
+    def wait_for_room(self) -> None:
+        """There always is."""
 
     def receive(self) -> list[Result]:
         """Wait for results."""
@@ -104,6 +107,7 @@ class ThreadCrew:
         initargs: Iterable[Any],
     ) -> None:
         self.members: list[threading.Thread] = []
+        self.locks: tuple[Any, ...] = ()
         self._size = size
         self._target = work
         self._args = (initializer, initargs)
@@ -116,7 +120,7 @@ class ThreadCrew:
             thread.start()
             self.members.append(thread)
 
-    def wait(self, bell: Bell) -> None:
+    def wait(self, bell: Bell, timeout: float | None = None) -> None:  # noqa: ARG002 - nobody dies while he begins
         """Sleep until the bell rings."""
         poll = select.poll()
         poll.register(bell.fileno(), select.POLLIN)
@@ -127,7 +131,7 @@ class ThreadCrew:
         """Return whether there are ends to wait for: ``join()`` does that."""
         return False
 
-    def ended(self) -> list[Grave]:
+    def ended(self) -> list[Any]:
         """Nobody's tasks are lost with him."""
         return []
 
