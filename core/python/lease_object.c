@@ -161,10 +161,11 @@ leased_leases(RingObject *self, PyObject *Py_UNUSED(none))
                                          (unsigned long long)counts.waiting, lines);
 }
 
-PyDoc_STRVAR(letter_doc,
-             "_letter($self, id, forget, decode, /)\n--\n\n"
-             "The item of a dead letter, or of one that was left (None without `decode`), as a tuple\n"
-             "of one; it is gone then if `forget`. None: there is none.");
+PyDoc_STRVAR(
+    letter_doc,
+    "_letter($self, id, forget, decode, /)\n--\n\n"
+    "The item of a dead letter, or of one that was left (None without `decode`), as a tuple\n"
+    "of one; it is gone then if `forget`. None: there is none.");
 
 static PyObject *
 leased_letter(RingObject *self, PyObject *args)

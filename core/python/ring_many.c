@@ -81,8 +81,7 @@ pn_ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyOb
         PyErr_Fetch(&type, &value, &traceback);
         PyErr_NormalizeException(&type, &value, &traceback);
         PyObject *number = PyLong_FromUnsignedLongLong(done);
-        if (number == NULL || value == NULL ||
-            pn_note(value, "items_put", number) < 0) {
+        if (number == NULL || value == NULL || pn_note(value, "items_put", number) < 0) {
             PyErr_Clear();
         }
         Py_XDECREF(number);

@@ -107,6 +107,28 @@ a_clean_end_leaves_its_items_unfinished_and_named(void)
 }
 
 static void
+what_was_left_can_be_forgotten(void)
+{
+    pn_ring ring;
+    make_leased(&ring, 0);
+    CHECK(put_bytes(&ring, 7, 3000) == PN_OK);
+    put_some(&ring, 8, 1);
+    end_with(&ring, 0, true, true);
+    check_unfinished(&ring, 2);
+    pn_sink sink = {.bytes = (char *)room, .capacity = sizeof(room), .limit = 1};
+    CHECK(pn_lease_read(&ring, 1, &sink, true) == PN_NOTHING);
+    CHECK(pn_lease_read(&ring, 0, &sink, true) == PN_OK && item_id((pn_record *)room) == 7);
+    CHECK(item_is_whole(ring.domain, (pn_record *)room));
+    CHECK(pn_lease_read(&ring, 0, &sink, true) == PN_NOTHING && lease_counts(&ring).left == 0);
+    check_unfinished(&ring, 1);
+    check_get(&ring, 8, 1, 1);
+    CHECK(pn_lease_read(&ring, 1, &sink, true) == PN_NOTHING); /* it is in hand */
+    done(&ring);
+    check_unfinished(&ring, 0);
+    close_leased(&ring);
+}
+
+static void
 another_end_than_a_clean_one_hands_on(void)
 {
     pn_ring ring;
@@ -254,6 +276,7 @@ main(void)
     RUN(what_a_killed_consumer_had_comes_again_oldest_first);
     RUN(many_leases_of_one_dead_come_again_in_order);
     RUN(a_clean_end_leaves_its_items_unfinished_and_named);
+    RUN(what_was_left_can_be_forgotten);
     RUN(another_end_than_a_clean_one_hands_on);
     RUN(an_item_that_kills_becomes_a_dead_letter);
     RUN(an_item_with_a_descriptor_is_not_handed_out_again);

@@ -251,6 +251,27 @@ def test_callback_that_raises_is_said_and_harms_nobody(quick: Made, monkeypatch:
     assert [args.exc_type for args in said] == [KeyError]
 
 
+def test_a_hook_that_raises_as_its_callback_did_harms_nobody(quick: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", fail)
+    with quick(1) as pool:
+        assert pool.apply_async(square, (3,), callback=fail).get() == 9
+        with pytest.raises(KeyError):
+            pool.apply_async(fail, (3,), error_callback=fail).get()
+        assert pool.apply(square, (4,)) == 16
+
+
+def test_what_cannot_be_settled_is_told_to_who_waits(quick: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with quick(1) as pool:
+        result = pool.map_async(square, [3])
+        monkeypatch.setattr(result, "settle", refuse)
+        with pytest.raises(MemoryError):
+            result.get()
+
+
 def test_callback_may_give_more_work_and_end_the_pool(quick: Made) -> None:
     later: list[Any] = []
     with quick(1) as pool:
@@ -442,6 +463,20 @@ def test_repr_says_state_and_size(quick: Made) -> None:
     pool.terminate()
     assert f"<{name} state=TERMINATE" in repr(pool)
     pool.join()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_subclass_may_make_its_processes_with_a_method(method: str) -> None:
+    made = []
+
+    class Own(procession.pool.Pool):
+        def Process(self, ctx: Any, *args: Any, **kwds: Any) -> Any:  # type: ignore[override]  # noqa: N802
+            made.append(self)
+            return ctx.Process(*args, **kwds)
+
+    with Own(1, context=procession.get_context(method)) as pool:
+        assert pool.apply(square, (3,)) == 9
+    assert made == [pool]
 
 
 def test_workers_are_daemonic_and_named() -> None:

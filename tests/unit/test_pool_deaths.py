@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import faulthandler
 import gc
 import multiprocessing
@@ -255,6 +256,64 @@ def test_results_that_do_not_unpickle_fail_each_with_its_own_reason(forked: Any)
         assert "its worker had sent it" in raised.value.__notes__[0]
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """No attribute of it can be set."""
+
+    code: int
+
+
+class Named(Exception):
+    """Has a use of its own for the names by which the queue would say what else it took."""
+
+    @property
+    def items(self) -> None: ...
+
+
+class Unreadable:
+    def __init__(self, kind: type[BaseException], *args: Any) -> None:
+        self.error = kind, args
+
+    def __reduce__(self) -> Any:
+        return raise_it, (self.error[0], *self.error[1])
+
+
+@pytest.mark.parametrize("error", [(Frozen, 3), (Named,)])
+def test_a_result_that_does_not_unpickle_fails_alone_whatever_it_raises(error: Any, forked: Any) -> None:
+    results = [forked.apply_async(Unreadable if n == 3 else len, error if n == 3 else ("abc",)) for n in range(6)]
+    for n, result in enumerate(results):
+        if n == 3:
+            with pytest.raises((error[0], RuntimeError)) as raised:
+                result.get()
+            assert error[0] in {type(raised.value), type(raised.value.__cause__)}
+        else:
+            assert result.get() == 3
+    assert forked.apply(square, (3,)) == 9
+
+
+@pytest.mark.parametrize("error", [(Frozen, 3), (Named,)])
+def test_a_task_that_does_not_unpickle_fails_alone_whatever_it_raises(error: Any, forked: Any) -> None:
+    pids = {process.pid for process in forked._pool}
+    with pytest.raises((error[0], procession.RemoteError)):
+        forked.apply(square, (Unreadable(*error),))
+    assert {process.pid for process in forked._pool} == pids
+    assert forked.apply(square, (3,)) == 9
+
+
+def test_an_exception_that_is_frozen_is_raised(forked: Any) -> None:
+    with pytest.raises((Frozen, procession.RemoteError), match="3"):
+        forked.apply(raise_it, (Frozen, 3))
+    assert forked.apply(square, (3,)) == 9
+
+
+def test_what_a_task_had_that_left_is_forgotten(forked: Any) -> None:
+    for _ in range(3):
+        with pytest.raises(procession.WorkerDied):
+            forked.apply(end, ("_exit", 0))
+    now = forked._engine.floor._tasks.statistics()
+    assert (now.left, now.leased, now.unfinished) == ((), 0, 0)
+
+
 class OnlyHere:
     def __reduce__(self) -> Any:
         return only_here, ()
@@ -296,15 +355,22 @@ def fail_to_begin(text: str) -> None:
 def test_first_failure_of_an_initializer_is_raised_to_all(method: str) -> None:
     made: Any = procession.pool.ThreadPool if method == "threads" else procession.get_context(method).Pool
     with made(2, fail_to_begin, ("no licence",)) as pool:
-        results = [pool.apply_async(square, (1,)), pool.map_async(square, [1]), pool.imap(square, [1])]
+        told: list[Any] = []
+        results = [
+            pool.apply_async(square, (1,), error_callback=told.append),
+            pool.map_async(square, [1], error_callback=told.append),
+            pool.imap(square, [1]),
+        ]
         for get in (results[0].get, results[1].get, results[2].__next__):
             with pytest.raises(LookupError, match="no licence") as raised:
                 get()
         if method != "threads":
             assert "raise LookupError(text)" in str(raised.value.__cause__)
+        assert list(map(type, told)) == [LookupError] * 2
         until(lambda: pool._engine.is_over)
         with pytest.raises(LookupError, match="no licence"):
-            pool.apply(square, (1,))
+            pool.apply_async(square, (1,), error_callback=told.append).get()
+        assert len(told) == 3
 
 
 def leave_at_once() -> None:
@@ -312,7 +378,7 @@ def leave_at_once() -> None:
 
 
 def test_workers_that_never_begin_are_not_started_for_ever() -> None:
-    said = f"{death.TOO_MANY_STARTS} workers in a row ended before"
+    said = f"{death.TOO_MANY_STARTS} workers in a row ended before.*. It left by "
     with FORK.Pool(1, leave_at_once) as pool, pytest.raises(procession.WorkerDied, match=said):
         pool.apply(square, (1,))
 

@@ -154,6 +154,8 @@ def test_large_tasks_that_find_no_room_do_not_hold_up_the_end() -> None:
     large = bytes(1 << 20)
     results = pool.imap(len, (large for _ in range(1000)))
     until(lambda: pool._engine.floor._tasks.statistics().bytes > 60 << 20)
+    assert pool._engine._gate.acquire(timeout=60)  # so that results, and those who wait for them, go on
+    pool._engine._gate.release()
     once = pool.apply_async(square, (2,))  # it has to stand in line, and this thread has not
     pool.terminate()
     for wait in (once.get, results.__next__):
@@ -181,6 +183,20 @@ def test_work_that_comes_together_with_the_end_is_told_so(quick: Made) -> None:
     for get in (results[0].get, results[1].get, results[2].__next__):
         with pytest.raises(concurrent.futures.CancelledError):
             get()
+
+
+def test_work_that_comes_together_with_close_is_told_that_the_pool_does_not_run(quick: Made) -> None:
+    pool = quick(1)
+    pool._engine.floor.shut(immediate=False)
+    told: list[Any] = []
+    results = [pool.apply_async(square, (1,), error_callback=told.append), pool.map_async(square, [1])]
+    pool._engine._is_idle = lambda: True  # as it was an instant ago
+    pool.close()
+    pool.join()
+    for result in results:
+        with pytest.raises(ValueError, match="Pool not running"):
+            result.get()
+    assert list(map(type, told)) == [ValueError]
 
 
 def test_join_from_a_callback_is_refused(quick: Made) -> None:

@@ -332,7 +332,8 @@ class Engine:
     def _shut(self, immediate: bool) -> None:
         """No task can be put any more: soon, or, if a worker that is stopped has the queue's lock, when that has ended."""
         is_shut = threading.Event()
-        self._errands.add(lambda: (self.floor.shut(immediate), is_shut.set()))
+        self._errands.add(partial(self.floor.shut, immediate))
+        self._errands.add(is_shut.set)
         is_shut.wait(PATIENCE)
 
     def _see_them_off(self) -> None:
@@ -376,7 +377,9 @@ class Engine:
         It cannot in a callback, and in a signal handler that came just when this thread had what the overseer needs.
         """
         self.stop()
-        can_wait = threading.current_thread() not in self._threads() and not any(lock._is_owned() for lock in self._locks)
+        can_wait = threading.current_thread() not in self._threads() and not any(
+            lock._is_owned() for lock in self._locks
+        )
         if self.is_mine() and can_wait:
             self._overseer.join()
 
@@ -393,8 +396,9 @@ class Engine:
 
 
 def _settle(sink: Sink, results: list[Settled]) -> None:
+    # If it raises (no memory, say): these were taken out of the books already, so nobody else would tell it.
     try:
         sink.settle(results)
-    except BaseException as error:  # no memory, say: these were taken out of the books already, so nobody else would tell it
+    except BaseException as error:
         sink.abandon(error, is_failure=True)
         raise
