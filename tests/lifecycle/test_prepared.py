@@ -88,10 +88,9 @@ def run(tmp_path: Path, change: str, more: str = "", **environment: str) -> Any:
     folder = tmp_path / "folder"
     folder.mkdir()
     command = [sys.executable, str(path), str(folder)]
-    result = subprocess.run(
+    return subprocess.run(
         command, capture_output=True, text=True, cwd=folder, check=False, env=os.environ | environment
     )
-    return result
 
 
 @pytest.mark.parametrize("what", CHANGES)
