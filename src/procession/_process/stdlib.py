@@ -33,6 +33,7 @@ __all__ = [
     "template_data",
     "tracker_descriptor",
     "use_tracker",
+    "variables",
 ]
 
 BaseProcess = process.BaseProcess
@@ -105,6 +106,12 @@ def preload_names() -> list[str]:
 def environment() -> dict[bytes, bytes]:
     """Return a copy of this process's environment. By way of ``os.environb`` it takes ten times as long."""
     return dict(os.environ._data)  # type: ignore[attr-defined]
+
+
+def variables() -> "dict[bytes, bytes] | None":
+    """Return the dict in which ``os.environ`` keeps this process's; None if a program has put something else in its place."""
+    data = getattr(os.environ, "_data", None)
+    return data if type(data) is dict else None
 
 
 def interpreter() -> str:
