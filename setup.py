@@ -16,7 +16,7 @@ core = Extension(
     depends=sorted(glob("core/*.h") + glob("core/python/*.h")),
     include_dirs=["core"],
     extra_compile_args=flags,
-    extra_link_args=["-pthread"],
+    extra_link_args=["-pthread", "-ldl"],  # dlopen, in a glibc older than 2.34,
 )
 
 # Elsewhere nothing is compiled, so that `import procession` gets as far as saying that it needs Linux.

@@ -14,6 +14,7 @@
 #include "patience.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flags are the lower half");
 

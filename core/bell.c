@@ -4,22 +4,19 @@
 #include "bell.h"
 
 #include <errno.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "background.h"
 #include "futex.h"
 #include "sweep.h"
 
-#define STACK_BYTES (128 * 1024)
 #define RUNG_NS (50 * 1000000LL) /* how long a bell may ring for what others have taken */
 #define DEAF_NS (10 * 1000000LL) /* no line was free: look often */
 #define IDLE_NS (1000000000LL)   /* without bells the thread ends after so long */
-#define GONE_TURNS 10000         /* a bound, should the tid be another thread's already */
 
 typedef struct {
     pn_domain *domain;
@@ -253,20 +250,11 @@ start_locked(void)
     if (bells.paused > 0 || bells.armed == 0 || bells.running) {
         return 0;
     }
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the program's */
-    int error = pthread_create(&bells.thread, &attributes, run, NULL);
+    int error = pn_background_start(&bells.thread, run, NULL);
     bells.running = error == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     return error;
 }
 
-/* As the janitor's: CPython counts the threads that /proc tells before it forks. */
 static void
 stop_locked(void)
 {
@@ -279,13 +267,7 @@ stop_locked(void)
         pthread_mutex_lock(&bells.mutex);
         bells.running = bells.stopping = false;
     }
-    for (int turn = 0; turn < GONE_TURNS && bells.ended != 0; turn++) {
-        if (syscall(SYS_tgkill, getpid(), bells.ended, 0) != 0) {
-            bells.ended = 0;
-        } else {
-            sched_yield();
-        }
-    }
+    pn_background_gone(&bells.ended);
 }
 
 static void before_fork(void);

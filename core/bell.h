@@ -18,6 +18,7 @@
 
 #include "listen.h"
 #include "slots.h"
+#include "waits.h"
 
 typedef struct {
     pn_domain *domain;

@@ -10,6 +10,7 @@
 #include "patience.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "futex words are low halves");
 

@@ -12,6 +12,7 @@
 #include "ring_private.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 /* ---- making -------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@
 #include "object.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 #define GIB (UINT64_C(1) << 30)
 #define MIB (UINT64_C(1) << 20)
@@ -231,12 +232,8 @@ pn_domain_create(pn_domain **result, uint64_t size, uint64_t max_bytes, const ui
     for (uint32_t i = 0; i < PN_HINTS; i++) {
         header->hint[i] = header->heap_pages;
     }
-    uint32_t index, generation;
     header->magic = PN_MAGIC;
-    pn_status status = pn_slot_reserve(domain, "", 0, &index, &generation);
-    if (status == PN_OK) {
-        status = pn_slot_claim(domain, index, generation);
-    }
+    pn_status status = pn_slot_take(domain, 0);
     if (status != PN_OK) {
         unmap(domain);
         close(fd);

@@ -23,7 +23,7 @@
 
 #include "lock.h"
 
-#define PN_LAYOUT_VERSION 5u
+#define PN_LAYOUT_VERSION 6u
 #define PN_MAGIC UINT64_C(0x6e6f697373636f72) /* "rocssion" */
 #define PN_PAGE 4096u
 #define PN_SLOTS 1024u
@@ -95,6 +95,7 @@ typedef struct pn_domain {
     uint32_t child_slot, child_generation; /* during a fork */
     pn_word took_leases;                   /* has this process ever had one? lease_use.c */
     bool visitor;                          /* it is another program's, and so are our children */
+    bool ends_badly;                       /* this process has said so */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
     unsigned pins;                         /* children.c still needs the mapping; under its mutex */
     pn_word bells;                         /* how many doorbells of this process are here: bell.h */

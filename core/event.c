@@ -10,6 +10,7 @@
 #include "listen.h"
 #include "patience.h"
 #include "slots.h"
+#include "waits.h"
 
 #define ONE_SET (UINT64_C(1) << 32)
 

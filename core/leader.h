@@ -17,6 +17,7 @@
 #include "futex.h"
 #include "listen.h"
 #include "slots.h"
+#include "waits.h"
 
 /* ---- waiting ---------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include "futex.h"
 #include "listen.h"
 #include "slots.h"
+#include "waits.h"
 
 typedef struct {
     pn_domain *domain;

@@ -21,8 +21,9 @@ has_user(pn_pipe_cell *cell, uint32_t number)
 }
 
 /* The order of the reads is the argument. Who passes an end on in an item counts it in `puts` before its
- * own bit goes; who takes it has its bit before it counts in `takes`, and `moves` grows in between. So
- * no bit, then equal sums, and the same `moves` around both: at some instant nobody used it. */
+ * own bit goes, or before it keeps it no more; who takes it has its bit before it counts in `takes`, and
+ * `moves` grows in between. So no keeper, who never comes back, no bit, then equal sums, and the same
+ * `moves` around them: at some instant nobody used it. */
 static bool
 is_over(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
 {
@@ -31,7 +32,8 @@ is_over(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
             return true;
         }
         uint32_t moves = atomic_load(&cell->moves);
-        if (atomic_load(&cell->used[number]) == 0 || has_user(cell, number)) {
+        if (atomic_load(&cell->used[number]) == 0 || atomic_load(&cell->keeper[number]) != 0 ||
+            has_user(cell, number)) {
             return false;
         }
         pn_object *object = pn_at(domain, cell->end[number]);
@@ -135,15 +137,57 @@ remove_user(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
            (atomic_fetch_and(&cell->users[number][slot / 64], ~bit) & bit) != 0;
 }
 
+/* It keeps the end no more; did it? */
+static bool
+let_go(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
+{
+    uint32_t keeper = slot + 1;
+    return atomic_compare_exchange_strong(&cell->keeper[number], &keeper, 0);
+}
+
+/* Does nobody else who lives use it? Who is dead as well and not buried yet, and had ended cleanly, must not count: after
+ * both burials nobody would be left but the keeper. */
+static bool
+is_last_user(pn_domain *domain, pn_pipe_cell *cell, uint32_t number, uint32_t slot)
+{
+    for (uint32_t i = 0; i < PN_SLOTS / 64; i++) {
+        for (uint64_t bits = atomic_load(&cell->users[number][i]); bits != 0; bits &= bits - 1) {
+            uint32_t other = i * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (other != slot && pn_slot_alive(domain, other)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Is it a user, and does its end say that this end was used? Not of one that had both, if nobody has used this one. */
+static bool
+was_to_use(pn_pipe_cell *cell, uint32_t number, uint32_t slot)
+{
+    bool both = (atomic_load(&cell->both[slot / 64]) & UINT64_C(1) << slot % 64) != 0;
+    return is_user(cell, number, slot) && !(both && atomic_load(&cell->used[number]) == 0);
+}
+
 void
 pn_end_given_up(pn_domain *domain, uint64_t offset)
 {
     const pn_end_cell *end = pn_at(domain, offset);
-    if (end->pipe != 0 && domain->slot != PN_SLOTS) {
-        pn_pipe_cell *cell = pipe_of(domain, end);
-        if (remove_user(cell, end->number, domain->slot)) {
-            wake_peers(domain, cell, end->number);
+    uint32_t number = end->number, slot = domain->slot;
+    if (end->pipe == 0 || slot == PN_SLOTS) {
+        return;
+    }
+    pn_pipe_cell *cell = pipe_of(domain, end);
+    bool kept = let_go(cell, number, slot);
+    if (domain->ends_badly && was_to_use(cell, number, slot)) {
+        /* As its burial would, if the interpreter did not close what it had before it ends. */
+        atomic_store(&cell->used[number], 1);
+        if (is_last_user(domain, cell, number, slot)) {
+            atomic_store(&cell->keeper[number], 0);
         }
+    }
+    if (remove_user(cell, number, slot) || kept) {
+        wake_peers(domain, cell, number);
     }
 }
 
@@ -196,6 +240,7 @@ make_ends(pn_domain *domain, const char *name, uint64_t pipe, uint32_t pipe_gene
         end->pipe_generation = pipe_generation;
         end->pipe = pipe;
         cell->end[i] = offset;
+        atomic_store(&cell->keeper[i], domain->slot == PN_SLOTS ? 0 : domain->slot + 1);
     }
     for (uint32_t i = 0; i < 2; i++) {
         uint64_t objects[4];
@@ -332,6 +377,13 @@ is_any_dead(pn_domain *domain, const pn_word64 *set)
     return false;
 }
 
+static bool
+is_keeper_dead(pn_domain *domain, pn_pipe_cell *cell, uint32_t number)
+{
+    uint32_t keeper = atomic_load(&cell->keeper[number]);
+    return keeper != 0 && keeper - 1 != domain->slot && !pn_slot_alive(domain, keeper - 1);
+}
+
 /* Those at the other end of that one may be dead, and nobody here to notice it. */
 void
 pn_end_mend(pn_domain *domain, uint64_t offset)
@@ -342,7 +394,8 @@ pn_end_mend(pn_domain *domain, uint64_t offset)
     pn_object *object = pn_at(domain, cell->end[peer]);
     bool is_used = atomic_load(&cell->used[peer]) != 0;
     if (atomic_load(&cell->gone[peer]) == 0 &&
-        is_any_dead(domain, is_used ? cell->users[peer] : object->holders)) {
+        (is_any_dead(domain, is_used ? cell->users[peer] : object->holders) ||
+         is_keeper_dead(domain, cell, peer))) {
         pn_sweep(domain);
     }
 }
@@ -440,16 +493,25 @@ pn_pipe_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t generat
 {
     pn_pipe_cell *cell = pn_at(domain, offset);
     (void)generation;
-    (void)awaited;
-    uint64_t bit = UINT64_C(1) << slot % 64;
-    bool both = (atomic_load(&cell->both[slot / 64]) & bit) != 0;
     for (uint32_t number = 0; number < 2; number++) {
-        if (!both && is_user(cell, number, slot)) {
-            atomic_store(&cell->used[number], 1); /* before its bit goes: it was to use this one */
+        let_go(cell, number, slot);
+        /* What its bit says comes before the bit goes, which whoever buries it again needs. */
+        if (was_to_use(cell, number, slot)) {
+            if (atomic_load(&cell->keeper[number]) != 0 &&
+                is_last_user(domain, cell, number, slot)) {
+                pn_end end = pn_slot_end(domain, slot, awaited);
+                if (end == PN_END_UNKNOWN) {
+                    return false;
+                }
+                if (end == PN_END_ABNORMAL) {
+                    atomic_store(&cell->keeper[number], 0);
+                }
+            }
+            atomic_store(&cell->used[number], 1);
         }
         remove_user(cell, number, slot);
     }
-    atomic_fetch_and(&cell->both[slot / 64], ~bit); /* last: whoever buries it again needs it */
+    atomic_fetch_and(&cell->both[slot / 64], ~(UINT64_C(1) << slot % 64)); /* last: as its bits */
     for (uint32_t number = 0; number < 2; number++) {
         /* Whether the bit was there or not: who is dead may have ended it, and not woken. */
         wake_peers_if_there(domain, cell, number);

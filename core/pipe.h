@@ -8,6 +8,7 @@
  *   gone[end]     nobody has it: its object was freed
  *   or all of     used[end]: somebody has used it, ever, or was to and is dead
  *                 users[end] is empty: they are dead, or have closed it
+ *                 keeper[end] is 0: who made it has closed it, is dead, or keeps it in vain
  *                 puts == takes of its object: it is not on its way to somebody in an item
  *                 no process without a line of the table holds it (it could not be a user)
  *
@@ -17,9 +18,14 @@
  * a child that closes an end which it was given beside its own ends nothing, for its parent may be about to use it. If a
  * child dies that was given one end only, it was to use that one. Who had both says by its death nothing of an end that
  * nobody has used.
+ *
+ * Who made the pipe *keeps* both ends until it closes them: it may start one writer after the other. But a death shall keep
+ * nobody waiting for a process that merely has not closed what it gave away. So if the last user of an end ends abnormally
+ * (a signal, an exit code that is not 0), the end is over, and its keeper keeps it no more.
+ *
  * A new user brings an end that is over to life again: what was sent meanwhile, or before, is still there.
  *
- * Each change is one store: the bit of a user, `gone`. Nothing is derived from them in shared memory.
+ * Each change is one store: the bit of a user, `gone`, `keeper`, which turns 0 once and stays so. Nothing is derived from them in shared memory.
  * Sleepers look at them between their mark in `not_empty` or `not_full` and their sleep, and whoever ended an end looks at
  * these marks after its store and wakes. If it is killed in between, its own burial looks at every pipe; if it has taken
  * the mark away already, and woken nobody, the kernel wakes for it.
@@ -36,7 +42,8 @@ typedef struct {
     uint32_t ring_generation[2];
     pn_word used[2];
     pn_word gone[2];
-    pn_word moves; /* grows after a user came */
+    pn_word keeper[2]; /* the line + 1 of who made it; 0: nobody */
+    pn_word moves;     /* grows after a user came */
     uint8_t pad[4];
     pn_word64 users[2][PN_SLOTS / 64];
     pn_word64 both[PN_SLOTS / 64]; /* who was a user of both ends at one time; until it is buried */
@@ -49,7 +56,7 @@ typedef struct {
     uint32_t number; /* 0 or 1 */
 } pn_end_cell;
 
-_Static_assert(sizeof(pn_pipe_cell) == 256 + 64 + 256 + 128,
+_Static_assert(sizeof(pn_pipe_cell) == 256 + 72 + 256 + 128,
                "pipe layout is shared between processes");
 
 /* This process's view of an end. Private memory; it holds the four objects. */

@@ -7,6 +7,7 @@
 #include "semaphore_parts.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 static bool
 may_go(void *context)

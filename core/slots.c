@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "heap.h"
+#include "proc.h"
 #include "sweep.h"
 
 /* A line whose process has not told its pid is given up after so long: twice if the parent is
@@ -138,9 +140,45 @@ reserve_line(pn_domain *domain, const char *name, uint32_t flags, uint32_t *inde
     return false;
 }
 
+/* Under the lock: a line that nobody claimed in time is swept and reserved again under it. */
+static pn_status
+claim_locked(pn_domain *domain, uint32_t index, uint32_t generation, const proc_stat *self)
+{
+    pn_slot *slot = &domain->slots[index];
+    if (atomic_load(&slot->generation) != generation ||
+        atomic_load(&slot->state) != PN_SLOT_STARTING) {
+        return PN_STALE;
+    }
+    atomic_store(&slot->pid, (uint32_t)getpid());
+    atomic_store(&slot->start_time, told(self->start));
+    atomic_store(&slot->stack, self->stack);
+    domain->slot = index;
+    domain->generation = generation;
+    domain->visitor = atomic_load(&slot->flags) & PN_SLOT_VISITOR;
+    domain->ends_badly = false;
+    atomic_store(&slot->state, PN_SLOT_LIVE);
+    return PN_OK;
+}
+
 pn_status
-pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index,
-                uint32_t *generation)
+pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
+{
+    if (index >= PN_SLOTS) {
+        return PN_STALE;
+    }
+    proc_stat self = look_at((uint32_t)getpid()); /* outside the lock: it reads /proc */
+    pn_status status = pn_domain_enter(domain);
+    if (status == PN_OK) {
+        status = claim_locked(domain, index, generation, &self);
+        pn_domain_leave(domain);
+    }
+    return status;
+}
+
+/* `self` NULL: it is for a child. */
+static pn_status
+reserve(pn_domain *domain, const char *name, uint32_t flags, const proc_stat *self, uint32_t *index,
+        uint32_t *generation)
 {
     bool found = false;
     for (int turn = 0; turn < 2 && !found; turn++) {
@@ -152,12 +190,30 @@ pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *i
         if (found) {
             *generation = atomic_load(&domain->slots[*index].generation);
         }
+        if (found && self != NULL) {
+            claim_locked(domain, *index, *generation, self);
+        }
         pn_domain_leave(domain);
         if (!found && pn_sweep_hard(domain) == 0) {
             break;
         }
     }
     return found ? PN_OK : PN_NO_SLOT;
+}
+
+pn_status
+pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index,
+                uint32_t *generation)
+{
+    return reserve(domain, name, flags, NULL, index, generation);
+}
+
+pn_status
+pn_slot_take(pn_domain *domain, uint32_t flags)
+{
+    uint32_t index, generation;
+    proc_stat self = look_at((uint32_t)getpid());
+    return reserve(domain, "", flags, &self, &index, &generation);
 }
 
 void
@@ -171,28 +227,6 @@ pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t
     if (atomic_compare_exchange_strong(&slot->pid, &none, pid)) {
         atomic_store(&slot->start_time, told(pn_start_time(pid)));
     }
-}
-
-pn_status
-pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation)
-{
-    pn_slot *slot = &domain->slots[index];
-    if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
-        return PN_STALE;
-    }
-    if (atomic_load(&slot->state) != PN_SLOT_STARTING) {
-        return PN_STALE;
-    }
-    uint32_t pid = (uint32_t)getpid();
-    atomic_store(&slot->pid, pid);
-    proc_stat self = look_at(pid);
-    atomic_store(&slot->start_time, told(self.start));
-    atomic_store(&slot->stack, self.stack);
-    domain->slot = index;
-    domain->generation = generation;
-    domain->visitor = atomic_load(&slot->flags) & PN_SLOT_VISITOR;
-    atomic_store(&slot->state, PN_SLOT_LIVE);
-    return PN_OK;
 }
 
 void
@@ -209,6 +243,9 @@ pn_slot_judge(pn_domain *domain, uint32_t index, uint32_t generation, bool is_cl
     pn_slot *slot = &domain->slots[index];
     if (index >= PN_SLOTS || atomic_load(&slot->generation) != generation) {
         return;
+    }
+    if (index == domain->slot) {
+        domain->ends_badly = !is_clean;
     }
     if (is_clean) {
         atomic_fetch_or(&slot->flags, PN_SLOT_CLEAN);
@@ -401,49 +438,12 @@ pn_slot_owner_alive(void *context, uint32_t owner)
             continue;
         }
         snprintf(path, sizeof(path), "/proc/%u/task/%u", pid, owner);
-        if (access(path, F_OK) == 0) {
-            return pn_slot_alive(domain, i);
+        if (access(path, F_OK) == 0 && pn_slot_alive(domain, i)) {
+            return true; /* else it is the line of a dead process whose pid came back, or of this one */
         }
     }
-    return false;
-}
-
-pn_wait *
-pn_wait_begin(pn_domain *domain, uint64_t object, pn_wait_kind kind)
-{
-    pn_thread *self = pn_self();
-    uint64_t me = (uint64_t)(domain->slot + 1) << 32 | self->tid;
-    uint32_t at = self->tid % PN_WAITS;
-    for (uint32_t turn = 0; turn < 64; turn++, at = (at + 1) % PN_WAITS) {
-        pn_wait *wait = &domain->waits[at];
-        uint64_t nobody = 0;
-        if (atomic_load_explicit(&wait->owner, memory_order_relaxed) == 0 &&
-            atomic_compare_exchange_strong(&wait->owner, &nobody, me)) {
-            atomic_store_explicit(&wait->since, pn_now(), memory_order_relaxed);
-            atomic_store_explicit(&wait->kind, kind, memory_order_relaxed);
-            atomic_fetch_add_explicit(&wait->sequence, 1, memory_order_relaxed);
-            atomic_store_explicit(&wait->object, object, memory_order_release);
-            return wait;
-        }
-    }
-    return NULL;
-}
-
-void
-pn_wait_end(pn_wait *wait)
-{
-    if (wait != NULL) {
-        atomic_store_explicit(&wait->object, 0, memory_order_relaxed);
-        atomic_store_explicit(&wait->owner, 0, memory_order_release);
-    }
-}
-
-uint32_t
-pn_wait_count(pn_domain *domain, uint64_t object)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < PN_WAITS; i++) {
-        count += atomic_load_explicit(&domain->waits[i].object, memory_order_acquire) == object;
-    }
-    return count;
+    /* Without a line: the guardian, who takes none, one that is about to take its own, one that found the table full. */
+    struct stat info;
+    snprintf(path, sizeof(path), "/proc/%u/maps", owner);
+    return fstat(domain->fd, &info) == 0 && pn_maps_file(path, "/memfd:procession", info.st_ino);
 }

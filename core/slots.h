@@ -47,37 +47,15 @@ typedef struct pn_slot {
 
 _Static_assert(sizeof(pn_slot) == 256, "slot layout is shared between processes");
 
-typedef enum {
-    PN_WAIT_NONE,
-    PN_WAIT_LOCK,
-    PN_WAIT_GET,
-    PN_WAIT_PUT,
-    PN_WAIT_EVENT,
-    PN_WAIT_CONDITION,
-    PN_WAIT_BARRIER,
-    PN_WAIT_SEMAPHORE,
-    PN_WAIT_MANY, /* one of several; a line for each of them, with the same owner */
-} pn_wait_kind;
-
-/* Who sleeps on what; written on the way to sleep only. */
-typedef struct pn_wait {
-    pn_word64 owner; /* (slot + 1) << 32 | tid; 0: this line is free */
-    pn_word64 object;
-    pn_word kind;
-    pn_word sequence;
-    _Atomic int64_t since;
-    uint8_t pad[32];
-} pn_wait;
-
-_Static_assert(sizeof(pn_wait) == 64, "wait layout is shared between processes");
-
 /* Reserve a line for a process that is about to start. */
 pn_status pn_slot_reserve(pn_domain *domain, const char *name, uint32_t flags, uint32_t *index,
                           uint32_t *generation);
 /* The parent has learnt the pid. */
 void pn_slot_set_pid(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t pid);
-/* This process is the one: fill in pid and start time, become LIVE. */
+/* This process is the one: fill in pid and start time, become LIVE. PN_STALE: it came too late, the line was given up. */
 pn_status pn_slot_claim(pn_domain *domain, uint32_t index, uint32_t generation);
+/* Reserve and claim one for this process, which nobody has started for it. */
+pn_status pn_slot_take(pn_domain *domain, uint32_t flags);
 /* Add flags to the process of that generation; nothing if it is not there any more. */
 void pn_slot_mark(pn_domain *domain, uint32_t index, uint32_t generation, uint32_t flags);
 /* Say how it ended (its janitor), or is about to end (itself): the last word counts. */
@@ -105,11 +83,5 @@ bool pn_slot_owner_alive(void *domain, uint32_t owner);
  * /proc cannot be read just now (no descriptor left), and nobody is taken for dead by that. */
 #define PN_UNTOLD UINT64_MAX
 uint64_t pn_start_time(uint32_t pid);
-
-/* NULL if the table is full: then nobody sees this wait. */
-pn_wait *pn_wait_begin(pn_domain *domain, uint64_t object, pn_wait_kind kind);
-void pn_wait_end(pn_wait *wait);
-/* How many threads sleep on an object. */
-uint32_t pn_wait_count(pn_domain *domain, uint64_t object);
 
 #endif

@@ -7,6 +7,7 @@
 #include "kind.h"
 #include "listen.h"
 #include "slots.h"
+#include "waits.h"
 
 #define SWEEP_EVERY_NS 1000000000LL
 

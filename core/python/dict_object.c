@@ -1,6 +1,8 @@
 /* The dictionary as a Python type: what of it must be quick, or must be one step. */
 #include "dict_parts.h"
 
+#include "../waits.h"
+
 #define LOOK_NS (20 * 1000000LL) /* how long statistics() waits for the lock */
 
 static PyObject *

@@ -2,6 +2,7 @@
 #include "objects.h"
 
 #include "../buffer.h"
+#include "../filelock.h"
 #include "../find.h"
 #include "../heap.h"
 #include "../sweep.h"
@@ -87,22 +88,17 @@ domain_attach(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (status != PN_OK) {
         return pn_raise(status, NULL, "domain", "");
     }
-    uint32_t index = 0;
     status = PN_STALE;
     domain->visitor = visitor;
     if (slot != Py_None) {
-        index = (uint32_t)PyLong_AsUnsignedLong(slot);
+        uint32_t index = (uint32_t)PyLong_AsUnsignedLong(slot);
         if (PyErr_Occurred()) {
             return give_up(domain);
         }
         status = pn_slot_claim(domain, index, generation);
     }
     if (status == PN_STALE) {
-        uint32_t flags = visitor ? PN_SLOT_VISITOR : PN_SLOT_FOREIGN;
-        status = pn_slot_reserve(domain, "", flags, &index, &generation);
-        if (status == PN_OK) {
-            status = pn_slot_claim(domain, index, generation);
-        }
+        status = pn_slot_take(domain, visitor ? PN_SLOT_VISITOR : PN_SLOT_FOREIGN);
     }
     if (status != PN_OK) {
         pn_raise(status, domain, "domain", "");
@@ -266,6 +262,46 @@ domain_slots(DomainObject *self, PyObject *Py_UNUSED(none))
             atomic_load(&slot->parent_generation), atomic_load(&slot->flags),
             PyUnicode_DecodeUTF8(slot->name, (Py_ssize_t)strnlen(slot->name, sizeof(slot->name)),
                                  "replace"));
+        if (line == NULL || PyList_Append(list, line) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(line);
+    }
+    return list;
+}
+
+static const char *const WAIT_KINDS[PN_WAIT_KINDS] = {
+    [PN_WAIT_NONE] = "nothing",     [PN_WAIT_LOCK] = "lock",
+    [PN_WAIT_GET] = "get",          [PN_WAIT_PUT] = "put",
+    [PN_WAIT_EVENT] = "event",      [PN_WAIT_CONDITION] = "condition",
+    [PN_WAIT_BARRIER] = "barrier",  [PN_WAIT_SEMAPHORE] = "semaphore",
+    [PN_WAIT_MANY] = "one of many", [PN_WAIT_FILE] = "file lock",
+};
+
+static PyObject *
+describe_wait(pn_domain *domain, const pn_wait *wait)
+{
+    uint64_t owner = atomic_load(&wait->owner), object = atomic_load(&wait->object);
+    uint32_t kind = atomic_load(&wait->kind);
+    char path[4096 + 16];
+    bool is_known = kind == PN_WAIT_FILE && pn_file_lock_path(domain, wait, path, sizeof(path));
+    PyObject *name = is_known ? PyUnicode_DecodeFSDefault(path) : Py_NewRef(Py_None);
+    return Py_BuildValue("IIsKLN", (unsigned int)(owner >> 32) - 1, (unsigned int)owner,
+                         WAIT_KINDS[kind < PN_WAIT_KINDS ? kind : PN_WAIT_NONE],
+                         (unsigned long long)(object != PN_WAIT_OUTSIDE ? object : 0),
+                         (long long)atomic_load(&wait->since), name);
+}
+
+static PyObject *
+domain_waits(DomainObject *self, PyObject *Py_UNUSED(none))
+{
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < PN_WAITS; i++) {
+        pn_wait wait;
+        if (!pn_wait_read(self->domain, i, &wait)) {
+            continue;
+        }
+        PyObject *line = describe_wait(self->domain, &wait);
         if (line == NULL || PyList_Append(list, line) < 0) {
             Py_CLEAR(list);
         }
@@ -491,6 +527,10 @@ static PyMethodDef methods[] = {
     {"reserve_slot", (PyCFunction)domain_reserve_slot, METH_VARARGS, NULL},
     {"release_slot", (PyCFunction)domain_release_slot, METH_VARARGS, NULL},
     {"slots", (PyCFunction)domain_slots, METH_NOARGS, NULL},
+    {"waits", (PyCFunction)domain_waits, METH_NOARGS,
+     "waits($self)\n--\n\n"
+     "Who sleeps on what: [(slot, tid, kind, offset of the object, since when in ns of "
+     "time.monotonic_ns(), path)]; the path is that of a file lock, which is no object."},
     {"sweep", (PyCFunction)domain_sweep, METH_NOARGS, NULL},
     {"set_report", (PyCFunction)domain_set_report, METH_O, NULL},
     {"leave", (PyCFunction)domain_leave, METH_NOARGS,

@@ -3,6 +3,7 @@
 
 #include "../bell.h"
 #include "../event.h"
+#include "../waits.h"
 
 typedef struct {
     SharedObject shared;

@@ -67,8 +67,24 @@ leased_join(RingObject *self, PyObject *args, PyObject *kwargs)
     return status == PN_INTERRUPTED ? NULL : pn_ring_raise(self, status);
 }
 
-PyDoc_STRVAR(get_item_doc, "_get_item($self, block=True, timeout=None)\n--\n\n"
-                           "get(): (item, id, deliveries).");
+/* The exception of an item that does not unpickle says which one it is: `item_id`, where it has room for attributes. */
+static void
+name_item(uint64_t id)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *number = PyLong_FromUnsignedLongLong(id);
+    if (number == NULL || value == NULL || PyObject_SetAttrString(value, "item_id", number) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(number);
+    PyErr_Restore(type, value, traceback);
+}
+
+PyDoc_STRVAR(get_item_doc,
+             "_get_item($self, block=True, timeout=None)\n--\n\n"
+             "get(): (item, id, deliveries). An exception of its unpickling has `item_id`.");
 
 static PyObject *
 leased_get_item(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -80,6 +96,8 @@ leased_get_item(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObj
         PyObject *item = pn_decode(self->state, &self->shared, (const pn_record *)sink.bytes);
         if (item != NULL) {
             result = Py_BuildValue("NKI", item, (unsigned long long)sink.id, sink.deliveries);
+        } else {
+            name_item(sink.id);
         }
     }
     pn_sink_free(&sink);

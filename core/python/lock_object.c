@@ -3,6 +3,7 @@
 #include "objects.h"
 
 #include "../bell.h"
+#include "../waits.h"
 
 /* NULL with an exception if it was not made. */
 static pn_lock *

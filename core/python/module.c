@@ -96,6 +96,10 @@ static PyMethodDef functions[] = {
      "wait_any($module, items, timeout=None, /)\n--\n\n"
      "Sleep until one of the (shared object, what for) pairs is ready; the indices of all that are "
      "then, none after `timeout` seconds. What for: 1 to get, 2 to put, 4 to join."},
+    {"lock_file", pn_py_lock_file, METH_VARARGS,
+     "lock_file($module, file, timeout=None, domain=None, /)\n--\n\n"
+     "Take the flock(2) of an open file; False if not within `timeout` seconds. Who waits is seen "
+     "in the domain's table."},
     {"thread_count", pn_py_thread_count, METH_NOARGS,
      "thread_count($module)\n--\n\nHow many threads this process has; -1: /proc does not tell."},
     {"dispositions", pn_py_dispositions, METH_NOARGS,

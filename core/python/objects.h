@@ -263,6 +263,9 @@ int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, i
 /* --- wait_object.c --- */
 PyObject *pn_py_wait_any(PyObject *module, PyObject *args);
 
+/* --- lock_file.c --- */
+PyObject *pn_py_lock_file(PyObject *module, PyObject *args);
+
 /* --- blocking.c --- */
 /* A deadline from a timeout argument (None: for ever); -1 with an exception. Negative
  * timeouts are 0, as in multiprocessing. */

@@ -4,6 +4,8 @@
  * standard library calls a message is a record of kind MESSAGE, or an object whose pickle it would be. */
 #include "pipe_parts.h"
 
+#include "../waits.h"
+
 /* ---- open, in use, closed ------------------------------------------------------------- */
 
 static void

@@ -5,6 +5,7 @@
 #include "../leader.h"
 #include "../priority.h"
 #include "../sweep.h"
+#include "../waits.h"
 
 typedef struct {
     SharedObject shared;

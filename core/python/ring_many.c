@@ -97,24 +97,52 @@ pn_ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyOb
     Py_RETURN_NONE;
 }
 
+/* What one more item raised that does not unpickle, at the end of `errors`. */
+static void
+keep_error(PyObject *errors)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (value != NULL && traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+    }
+    if (value == NULL || PyList_Append(errors, value) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
+/* The first of `errors`, with what was decoded as its `items`, and the rest of them as its `others`. */
+static void
+raise_first(PyObject *errors, PyObject *items)
+{
+    PyObject *first = PyList_GET_ITEM(errors, 0);
+    PyObject *others = PyList_GetSlice(
+        errors, 1, PyList_GET_SIZE(errors)); /* not itself: a circle would keep it alive */
+    if (PyObject_SetAttrString(first, "items", items) < 0 || others == NULL ||
+        PyObject_SetAttrString(first, "others", others) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(others);
+    PyErr_SetObject((PyObject *)Py_TYPE(first), first);
+}
+
 /* Decode all that was taken. An item that does not unpickle raises after the rest was
- * decoded; the others come along as the exception's `items`. */
+ * decoded; what was decoded comes along as the exception's `items`, and what further such items raised as its `others`. */
 static PyObject *
 decode_all(RingObject *self, const pn_sink *sink)
 {
-    PyObject *list = PyList_New(0);
-    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    PyObject *list = PyList_New(0), *errors = PyList_New(0);
     uint64_t at = 0;
-    while (list != NULL && at < sink->used) {
+    while (list != NULL && errors != NULL && at < sink->used) {
         const pn_record *record = (const pn_record *)(sink->bytes + at);
         at += pn_record_size(record);
         PyObject *item = pn_decode(self->state, &self->shared, record);
         if (item == NULL) {
-            if (type == NULL) {
-                PyErr_Fetch(&type, &value, &traceback);
-            } else {
-                PyErr_Clear();
-            }
+            keep_error(errors);
             continue;
         }
         if (PyList_Append(list, item) < 0) {
@@ -122,20 +150,15 @@ decode_all(RingObject *self, const pn_sink *sink)
         }
         Py_DECREF(item);
     }
-    if (list == NULL) {
+    if (list == NULL || errors == NULL) {
         /* No memory for the list: the items are lost, what they name is not. */
         pn_release_records(self->shared.domain, sink->bytes + at, sink->used - at);
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
-    } else if (type != NULL) {
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (value == NULL || PyObject_SetAttrString(value, "items", list) < 0) {
-            PyErr_Clear();
-        }
-        PyErr_Restore(type, value, traceback);
+        Py_CLEAR(list);
+    } else if (PyList_GET_SIZE(errors) > 0) {
+        raise_first(errors, list);
         Py_CLEAR(list);
     }
+    Py_XDECREF(errors);
     return list;
 }
 

@@ -7,6 +7,7 @@
 
 #include "../bell.h"
 #include "../leader.h"
+#include "../waits.h"
 
 PyObject *
 pn_ring_raise(RingObject *self, pn_status status)

@@ -4,6 +4,7 @@
 #include "../bell.h"
 #include "../semaphore.h"
 #include "../sweep.h"
+#include "../waits.h"
 
 typedef struct {
     SharedObject shared;

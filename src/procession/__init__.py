@@ -48,6 +48,7 @@ _HOMES = {
         "RemoteTraceback",
         "ShutDown",
         "StaleHandle",
+        "WorkerDied",
     ),
     "procession._base.platform": ("doctor",),
     "procession._channels.joinable": ("JoinableQueue",),

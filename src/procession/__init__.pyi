@@ -25,6 +25,7 @@ from procession._base.errors import RemoteError as RemoteError
 from procession._base.errors import RemoteTraceback as RemoteTraceback
 from procession._base.errors import ShutDown as ShutDown
 from procession._base.errors import StaleHandle as StaleHandle
+from procession._base.errors import WorkerDied as WorkerDied
 from procession._base.platform import doctor as doctor
 from procession._channels.joinable import JoinableQueue as JoinableQueue
 from procession._channels.pipe import Pipe as Pipe
@@ -121,6 +122,7 @@ __all__ = [
     "StaleHandle",
     "TimeoutError",
     "Value",
+    "WorkerDied",
     "active_children",
     "allow_connection_pickling",
     "attach",

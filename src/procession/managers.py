@@ -1,5 +1,6 @@
 """Managers, as ``multiprocessing.managers`` names them: the standard library's classes, with a server process of ours."""
 
+import contextlib
 from collections.abc import Iterable
 from multiprocessing import managers as _managers
 from multiprocessing.managers import ArrayProxy as ArrayProxy  # type: ignore[attr-defined]
@@ -13,6 +14,7 @@ from typing import Any
 
 from procession import shared_memory
 from procession._compat.contexts import default
+from procession.pool import Pool
 
 __all__ = ["BaseManager", "BaseProxy", "Namespace", "SharedMemoryManager", "SyncManager", "Token"]
 
@@ -39,7 +41,10 @@ class BaseManager(_Ours, _managers.BaseManager):
 
 
 class SyncManager(_Ours, _managers.SyncManager):
-    """The standard library's SyncManager; its server is a process of ours."""
+    """The standard library's SyncManager; its server is a process of ours, and its ``Pool()`` a pool of ours."""
+
+
+SyncManager.register("Pool", Pool, _managers.PoolProxy)  # type: ignore[attr-defined]
 
 
 class _Blocks:
@@ -52,14 +57,16 @@ class _Blocks:
         self.segment_names.append(name)
 
     def destroy_segment(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # somebody has unlinked it already
+            block = shared_memory.SharedMemory(name)
+            block.close()
+            block.unlink()
         self.segment_names.remove(name)
-        block = shared_memory.SharedMemory(name)
-        block.close()
-        block.unlink()
 
     def unlink(self) -> None:
-        for name in self.segment_names[:]:
-            self.destroy_segment(name)
+        with contextlib.ExitStack() as all_of_them:  # one that fails does not keep the others
+            for name in self.segment_names[:]:
+                all_of_them.callback(self.destroy_segment, name)
 
 
 class _Server(_managers.SharedMemoryServer):

@@ -549,6 +549,33 @@ def test_process_that_is_a_visitor_everywhere_has_nothing_of_its_own() -> None:
             third.do(f"mp.attach({second.pid})")
 
 
+def test_process_that_is_just_coming_to_another_has_nothing_of_its_own() -> None:
+    with programs(3) as (first, second, third):
+        first.do("lock = mp.Lock(name='lock')")
+        second.do("from procession._process import attach")
+        second.do(f"opened = attach._own_domains({first.pid}, 'the first')")  # and it has no line there yet
+        with pytest.raises(Raised, match=r"NotFound.*has no objects"):
+            third.do(f"mp.attach({second.pid})")
+
+
+def test_handle_whose_sender_s_pid_is_another_program_s_by_now_is_stale() -> None:
+    with programs(3) as (first, second, third):
+        for program in (first, second):  # both have one at the same place
+            program.do("lock = mp.Lock(name='lock')")
+        uuid, *where = first.do("(lock._domain.uuid, *lock._handle)")
+        fd = second.do("lock._domain.fd")
+        assert where == list(second.do("lock._handle"))
+        third.do("from procession import _core; from procession._memory.handle import _rebuild")
+        with pytest.raises(Raised, match=r"StaleHandle.*is gone"):
+            third.do(f"_rebuild(_core.Lock, {uuid!r}, *{where!r}, ({second.pid}, {fd}), None, 0)")
+        assert (
+            third.do(
+                "[fd for fd in os.listdir('/proc/self/fd') if 'procession' in os.path.realpath('/proc/self/fd/' + fd)]"
+            )
+            == []
+        )
+
+
 def test_full_process_table_is_told() -> None:
     with programs() as (first, second):
         first.do("lock = mp.Lock(name='lock'); from procession._memory.domain import domains")

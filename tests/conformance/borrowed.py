@@ -52,7 +52,6 @@ MAY_BE = {
 
 # What is borrowed all the same, and why. The run fails for a name that is on neither list.
 MAY_NOT_BE = {
-    "pool": "Pool and ThreadPool are the standard library's, over our processes and queues: our own come with the executor",
     "dummy": "the very module: threads under the names of processes",
     "process": "the very module: BaseProcess is the base of ours, and both libraries have one list of children",
     "util": "the very module: finalizers, what runs after a fork, the logger, the temporary folder",

@@ -73,5 +73,5 @@ def test_name_that_nobody_has_spoken_of_is_known_as_such() -> None:
     assert standing("managers.Server")[0] is True
     assert standing("connection.Client")[0] is True
     assert standing("connection.wait")[0] is False
-    assert standing("pool.Pool")[0] is False
+    assert standing("pool.Pool")[0] is None
     assert standing("new_module.Name")[0] is None

@@ -35,14 +35,6 @@ map_it(world *world)
     }
 }
 
-static pn_status
-take_line(void)
-{
-    uint32_t index, generation;
-    pn_status status = pn_slot_reserve(visited, "", PN_SLOT_VISITOR, &index, &generation);
-    return status == PN_OK ? pn_slot_claim(visited, index, generation) : status;
-}
-
 /* Hold the ring, by whatever name it has. */
 static pn_status
 find_ring(world *world)
@@ -69,7 +61,7 @@ ready_to_come(world *world)
 static void
 op_come(world *world)
 {
-    pn_status status = take_line();
+    pn_status status = pn_slot_take(visited, PN_SLOT_VISITOR);
     atomic_store(&world->stage->status, status == PN_OK ? find_ring(world) : status);
 }
 
@@ -77,7 +69,7 @@ static void
 ready_to_put(world *world)
 {
     map_it(world);
-    if (take_line() != PN_OK) {
+    if (pn_slot_take(visited, PN_SLOT_VISITOR) != PN_OK) {
         abort();
     }
 }
@@ -120,7 +112,81 @@ a_second_passes(world *world)
     }
 }
 
+/* ---- who stands still while it takes a line --------------------------------------- */
+
+static void
+build_nothing(world *world)
+{
+    (void)world;
+}
+
+static void
+op_take_line(world *world)
+{
+    atomic_store(&world->stage->status, pn_slot_take(visited, PN_SLOT_VISITOR));
+    atomic_store(&world->stage->actors[1].log[0], visited->slot);
+    atomic_store(&world->stage->actors[1].log[1], visited->generation);
+}
+
+/* A visitor, too, where the first line that it looks at is the one which has been given up. */
+static void
+sweep_and_take_line(world *world, actor *me)
+{
+    uint32_t first = atomic_load(&world->domain->header->next_slot);
+    pn_sweep(world->domain);
+    atomic_store(&world->domain->header->next_slot, (first + PN_SLOTS - 1) % PN_SLOTS);
+    map_it(world);
+    ACTOR_CHECK(me, pn_slot_take(visited, PN_SLOT_VISITOR) == PN_OK);
+    actor_note(me, visited->slot);
+    actor_note(me, visited->generation);
+}
+
+static void
+another_takes_a_line(world *world)
+{
+    a_second_passes(world);
+    crew_meet(world, 0);
+}
+
+static bool
+has_line(world *world, pid_t pid, const actor *actor)
+{
+    uint32_t index = atomic_load(&actor->log[0]);
+    if (index >= PN_SLOTS) {
+        return false;
+    }
+    const pn_slot *slot = &world->domain->slots[index];
+    return atomic_load(&slot->state) == PN_SLOT_LIVE && atomic_load(&slot->pid) == (uint32_t)pid &&
+           atomic_load(&slot->generation) == atomic_load(&actor->log[1]);
+}
+
+static void
+survive_with_two_lines(world *world)
+{
+    if (!crew_wait(world, all_finished, "another has a line")) {
+        return;
+    }
+    if (atomic_load(&world->stage->status) != PN_OK) {
+        blame(world, "wrong", "no line for who stood still: status %u",
+              atomic_load(&world->stage->status));
+    }
+    if (!has_line(world, world->victim, &world->stage->actors[1]) ||
+        !has_line(world, world->pids[0], &world->stage->actors[0])) {
+        blame(world, "wrong", "one has no line, or the other's");
+    }
+    audit_after(world);
+}
+
 const scenario find_scenarios[] = {
+    {.name = "find: a visitor stands still, its line is given up",
+     .build = build_nothing,
+     .ready = ready_to_come,
+     .operation = op_take_line,
+     .sampled = true,
+     .meet = true,
+     .at_stop = another_takes_a_line,
+     .cast = {LATECOMER(sweep_and_take_line, 0, 0)},
+     .survive = survive_with_two_lines},
     {.name = "find: a visitor comes; a consumer sleeps",
      .build = build_ring,
      .ready = ready_to_come,

@@ -7,6 +7,7 @@
 #include "slots.h"
 #include "stepkill.h"
 #include "sweep.h"
+#include "waits.h"
 
 static uint64_t
 alloc_pages(world *world, uint64_t pages)

@@ -86,6 +86,21 @@ bury_it_and_take_the_item(world *world)
     world->died_at = pn_now();
 }
 
+/* Nobody has used an end: none is over, until the director says that it was used, and lets go. */
+static void
+bury_it_and_see_that_nothing_ended(world *world)
+{
+    pn_sweep(world->domain);
+    for (int i = 0; i < 2; i++) {
+        if (pn_end_peer_is_over(&pipe_ends[i])) {
+            blame(world, "wrong", "who was given both ends has ended %d", 1 - i);
+        }
+    }
+    pn_end_use(&pipe_ends[1]);
+    drop(1);
+    world->died_at = pn_now();
+}
+
 /* Who sleeps at the other end is killed as well. */
 static void
 bury_both(world *world)
@@ -163,6 +178,18 @@ op_close_without_wake(world *world)
     uint32_t slot = world->domain->slot;
     atomic_fetch_and(&pipe_ends[1].cell->users[1][slot / 64], ~(UINT64_C(1) << slot % 64));
     atomic_store(&pipe_ends[1].out.cell->not_empty, 0);
+}
+
+/* The bit goes before the keeper, which nobody looks at again if it is killed in between. */
+static void
+op_bury_in_a_wrong_order(world *world)
+{
+    pn_pipe_cell *cell = pipe_ends[1].cell;
+    (void)world;
+    for (uint32_t i = 0; i < PN_SLOTS / 64; i++) {
+        atomic_store(&cell->users[1][i], 0);
+    }
+    atomic_store(&cell->keeper[1], 0);
 }
 
 /* Commits, and copies then. */
@@ -289,6 +316,18 @@ const scenario pipe_scenarios[] = {
      .a = 2,
      .b = 2,
      .ready = ready_at_1,
+     .at_start = it_is_closed,
+     .operation = op_close,
+     .sampled = true,
+     .at_death = bury_it,
+     .cast = {SLEEPING(reader, 0, 0), SLEEPING(writer, 201, 0), SLEEPING(listener, 0, 0),
+              SLEEPING(poller, 0, 0)},
+     PIPE_END},
+    {.name = "pipe: close by who keeps it, all kinds sleep",
+     .build = build_pipe,
+     .a = 2,
+     .b = 2,
+     .ready = ready_as_keeper,
      .operation = op_close,
      .sampled = true,
      .at_death = bury_it,
@@ -320,6 +359,24 @@ const scenario pipe_scenarios[] = {
      .sampled = true,
      .at_death = bury_it,
      .cast = {SLEEPING(reader, 0, 0), SLEEPING(writer, 201, 0), SLEEPING(listener, 0, 0)},
+     PIPE_END},
+    {.name = "pipe: sweep of a dead user of both, all kinds sleep",
+     .build = build_dead_with_both,
+     .a = 2,
+     .b = 2,
+     .operation = op_sweep,
+     FROM(pn_pipe_bury),
+     .sampled = true,
+     .at_death = bury_it,
+     .cast = {SLEEPING(reader, 0, 0), SLEEPING(writer, 201, 0), SLEEPING(listener, 0, 0)},
+     PIPE_END},
+    {.name = "pipe: sweep of who was given both and used neither",
+     .build = build_dead_before_its_use,
+     .operation = op_sweep,
+     FROM(pn_pipe_bury),
+     .sampled = true,
+     .at_death = bury_it_and_see_that_nothing_ended,
+     .cast = {COMING(reader, 0, 0)},
      PIPE_END},
     {.name = "pipe: close between, a receiver falls asleep",
      .build = build_used,
@@ -361,6 +418,7 @@ const scenario pipe_scenarios[] = {
     {.name = "pipe: a receiver comes between, close",
      .build = build_pipe,
      .ready = ready_at_1,
+     .at_start = it_is_closed,
      .operation = op_close,
      .sampled = true,
      .meet = true,
@@ -382,6 +440,14 @@ const scenario pipe_scenarios[] = {
      .build = build_pipe,
      .ready = ready_at_1,
      .operation = op_close_without_wake,
+     .at_death = bury_it,
+     .must_show = "stuck",
+     .cast = {SLEEPING(reader, 0, 0)},
+     PIPE_END},
+    {.name = "broken: pipe: a bit goes before the keeper",
+     .build = build_dead,
+     .operation = op_bury_in_a_wrong_order,
+     .sampled = true,
      .at_death = bury_it,
      .must_show = "stuck",
      .cast = {SLEEPING(reader, 0, 0)},

@@ -2,6 +2,7 @@
 #include "items.h"
 #include "slots.h"
 #include "stepkill.h"
+#include "waits.h"
 
 static void
 build_empty(world *world)

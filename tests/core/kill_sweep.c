@@ -8,6 +8,7 @@
 #include "slots.h"
 #include "stepkill.h"
 #include "sweep.h"
+#include "waits.h"
 
 static void
 put_buffer(world *world, uint32_t id)

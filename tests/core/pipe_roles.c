@@ -55,6 +55,39 @@ build_dead(world *world)
     live_and_die(world, use_and_die);
 }
 
+static void
+use_one_of_both_and_die(world *world)
+{
+    for (int i = 0; i < 2; i++) {
+        pn_end_give(world->domain, pipe_ends[i].offset, world->domain->slot);
+    }
+    pn_end_use(&pipe_ends[1]);
+}
+
+/* The same, and it was given both ends. */
+void
+build_dead_with_both(world *world)
+{
+    build_pipe(world);
+    live_and_die(world, use_one_of_both_and_die);
+}
+
+static void
+be_given_both_and_die(world *world)
+{
+    for (int i = 0; i < 2; i++) {
+        pn_end_give(world->domain, pipe_ends[i].offset, world->domain->slot);
+    }
+}
+
+/* Who was given both has used neither: it ends nothing. */
+void
+build_dead_before_its_use(world *world)
+{
+    build_pipe(world);
+    live_and_die(world, be_given_both_and_die);
+}
+
 /* A queue that carries pipe_ends. */
 void
 build_carrier(world *world)
@@ -208,6 +241,14 @@ ready_at_0(world *world)
 {
     (void)world;
     pn_end_use(&pipe_ends[0]);
+}
+
+/* As if it had made the pipe; others have used end 1, and are gone. */
+void
+ready_as_keeper(world *world)
+{
+    atomic_store(&pipe_ends[1].cell->used[1], 1);
+    atomic_store(&pipe_ends[1].cell->keeper[1], world->domain->slot + 1);
 }
 
 void

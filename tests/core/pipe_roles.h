@@ -8,13 +8,15 @@
 #define PIPE_LENGTH 36 /* bytes of payload: a message that can be half */
 #define PIPE_WEIGHT 48 /* of its record */
 
-/* Of this point's world, and forked into everybody. The director has both, as an heir, unless it says that it uses one. */
+/* Of this point's world, and forked into everybody. The director has made both, and keeps them. */
 extern pn_pipe_end pipe_ends[2];
 
 /* --- pipe_roles.c: what is there, the others, what the victim does --- */
 void build_pipe(world *world);
 void build_used(world *world);
 void build_dead(world *world);
+void build_dead_with_both(world *world);
+void build_dead_before_its_use(world *world);
 void build_carrier(world *world);
 void drop(uint32_t number);
 void build_on_its_way(world *world);
@@ -26,6 +28,7 @@ void listener(world *world, actor *me);
 void others_come(world *world);
 void ready_at_1(world *world);
 void ready_at_0(world *world);
+void ready_as_keeper(world *world);
 void op_send(world *world);
 void op_use_and_send(world *world);
 void op_receive(world *world);

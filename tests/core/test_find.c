@@ -46,10 +46,8 @@ static pn_domain *
 visit(pn_domain *domain)
 {
     pn_domain *visited;
-    uint32_t index, generation;
     CHECK(pn_domain_attach(&visited, dup(domain->fd)) == PN_OK);
-    CHECK(pn_slot_reserve(visited, "", PN_SLOT_VISITOR, &index, &generation) == PN_OK);
-    CHECK(pn_slot_claim(visited, index, generation) == PN_OK);
+    CHECK(pn_slot_take(visited, PN_SLOT_VISITOR) == PN_OK);
     CHECK(visited->visitor);
     return visited;
 }

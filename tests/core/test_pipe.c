@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "heap.h"
 #include "items.h"
@@ -11,6 +12,7 @@
 #include "pipe.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 static pn_domain *domain;
 static uint64_t room[PN_RING_INLINE / 8 + 16];
@@ -464,6 +466,171 @@ a_process_without_a_line_keeps_it_open(void)
     pn_domain_close(domain); /* what it held is never freed: object.h */
 }
 
+/* ---- who made it keeps it ------------------------------------------------------------------- */
+
+/* Writers one after the other, and a parent that keeps the end for the next one. */
+static void
+who_made_it_keeps_it_open(void)
+{
+    pn_pipe_end ends[2];
+    make_pipe(ends, false, 1 << 20);
+    for (uint32_t id = 1; id <= 2; id++) {
+        PROCESS(writer, CHECK(say(&ends[1], id) == PN_OK); pn_end_drop(&ends[1]));
+        check_heard(&ends[0], id);
+        check_open(&ends[0]);
+        end_by_kill(writer); /* it has closed it */
+        pn_sweep(domain);
+        check_open(&ends[0]);
+    }
+    pn_end_drop(&ends[1]);
+    check_over(&ends[0]);
+    pn_end_drop(&ends[0]);
+    close_domain();
+}
+
+static void
+a_clean_exit_leaves_it_to_who_made_it(void)
+{
+    pn_pipe_end ends[2];
+    make_pipe(ends, false, 1 << 20);
+    pid_t writer = fork();
+    if (writer == 0) {
+        CHECK(say(&ends[1], 1) == PN_OK);
+        pn_slot_judge(domain, domain->slot, domain->generation, true);
+        _exit(0);
+    }
+    ends_well(writer);
+    pn_sweep(domain);
+    check_heard(&ends[0], 1);
+    check_open(&ends[0]);
+    pn_end_drop(&ends[1]);
+    check_over(&ends[0]);
+    pn_end_drop(&ends[0]);
+    close_domain();
+}
+
+/* How it ended its parent will tell; until then it counts as one who uses it. */
+static void
+an_end_of_a_process_that_is_awaited_is_waited_for(void)
+{
+    pn_pipe_end ends[2];
+    uint32_t slot, generation;
+    make_pipe(ends, false, 1 << 20);
+    CHECK(pn_slot_reserve(domain, "child", 0, &slot, &generation) == PN_OK);
+    pn_end_hand_to(&ends[1], slot);
+    end_by_kill(start_idle(slot, generation));
+    pn_sweep(domain);
+    check_open(&ends[0]);
+    pn_slot_judge(domain, slot, generation, false);
+    pn_sweep_reaped(domain, slot, generation);
+    check_over(&ends[0]);
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
+    close_domain();
+}
+
+static void
+a_death_before_the_last_one_leaves_ends_nothing(void)
+{
+    pn_pipe_end ends[2];
+    make_pipe(ends, false, 1 << 20);
+    PROCESS(one, CHECK(say(&ends[1], 1) == PN_OK));
+    PROCESS(two, CHECK(say(&ends[1], 2) == PN_OK));
+    end_by_kill(one);
+    pn_sweep(domain);
+    PROCESS(three, CHECK(say(&ends[1], 3) == PN_OK); pn_end_drop(&ends[1]));
+    check_heard(&ends[0], 1);
+    check_heard(&ends[0], 2);
+    check_heard(&ends[0], 3);
+    check_open(&ends[0]);
+    end_by_kill(two); /* nobody else uses it: who made it must not wait for what nobody sends */
+    pn_sweep(domain);
+    check_over(&ends[0]);
+    end_by_kill(three);
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
+    close_domain();
+}
+
+/* An interpreter that ends closes what it had; that it ends badly it has said before. */
+static void
+who_ends_badly_and_closes_ends_it(void)
+{
+    pn_pipe_end ends[2];
+    make_pipe(ends, false, 1 << 20);
+    PROCESS(clean, CHECK(say(&ends[1], 1) == PN_OK);
+            pn_slot_judge(domain, domain->slot, domain->generation, true); pn_end_drop(&ends[1]));
+    check_heard(&ends[0], 1);
+    check_open(&ends[0]);
+    PROCESS(bad, pn_end_give(domain, ends[1].offset, domain->slot);
+            pn_slot_judge(domain, domain->slot, domain->generation, false); pn_end_drop(&ends[1]));
+    check_over(&ends[0]);
+    end_by_kill(clean);
+    end_by_kill(bad);
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
+    close_domain();
+}
+
+/* Both are buried in one sweep, in the order of their lines; the one that was killed ends it. */
+static void
+check_death_beside_a_clean_exit(bool killed_first)
+{
+    pn_pipe_end ends[2];
+    make_pipe(ends, false, 1 << 20);
+    pid_t pids[2];
+    for (int i = 0; i < 2; i++) {
+        PROCESS(writer, CHECK(say(&ends[1], 1) == PN_OK); if ((i == 0) != killed_first)
+                    pn_slot_judge(domain, domain->slot, domain->generation, true));
+        pids[i] = writer;
+    }
+    end_by_kill(pids[0]);
+    end_by_kill(pids[1]);
+    pn_sweep(domain);
+    check_heard(&ends[0], 1);
+    check_heard(&ends[0], 1);
+    check_over(&ends[0]);
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
+    close_domain();
+}
+
+static void
+a_death_beside_a_clean_exit_ends_it(void)
+{
+    check_death_beside_a_clean_exit(true);
+    check_death_beside_a_clean_exit(false);
+}
+
+/* The pipe is another process's, which is killed while it keeps both ends. */
+static void
+the_death_of_who_made_it_ends_it(void)
+{
+    struct {
+        pn_pipe_end ends[2];
+        uint32_t generation[2];
+    } *made = mmap(NULL, sizeof(*made), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pn_pipe_end ends[2];
+    uint32_t id;
+    domain = make_domain(0);
+    PROCESS(maker, CHECK(pn_pipe_new(domain, "pipe", true, 1 << 20, made->ends, made->generation) ==
+                         PN_OK));
+    for (int i = 0; i < 2; i++) {
+        CHECK(pn_object_attach(domain, made->ends[i].offset, made->generation[i]) == PN_OK);
+        CHECK(pn_end_open(&ends[i], domain, made->ends[i].offset) == PN_OK);
+    }
+    CHECK(munmap(made, sizeof(*made)) == 0);
+    PROCESS(writer, CHECK(say(&ends[1], 1) == PN_OK); pn_end_drop(&ends[1]));
+    check_heard(&ends[0], 1);
+    check_open(&ends[0]);
+    end_by_kill(maker);
+    CHECK(hear(&ends[0], &id, PN_FOREVER) == PN_SHUT_DOWN); /* who waits notices it itself */
+    end_by_kill(writer);
+    pn_end_drop(&ends[0]);
+    pn_end_drop(&ends[1]);
+    close_domain();
+}
+
 /* ---- sleepers -------------------------------------------------------------------------------- */
 
 static pn_status
@@ -578,6 +745,13 @@ main(void)
     RUN(who_was_given_both_and_has_closed_what_it_used_ends_nothing);
     RUN(on_its_way_in_an_item_it_is_open);
     RUN(a_process_without_a_line_keeps_it_open);
+    RUN(who_made_it_keeps_it_open);
+    RUN(a_clean_exit_leaves_it_to_who_made_it);
+    RUN(an_end_of_a_process_that_is_awaited_is_waited_for);
+    RUN(a_death_before_the_last_one_leaves_ends_nothing);
+    RUN(who_ends_badly_and_closes_ends_it);
+    RUN(a_death_beside_a_clean_exit_ends_it);
+    RUN(the_death_of_who_made_it_ends_it);
     RUN(who_waits_for_room_learns_of_a_death);
     RUN(all_who_wait_learn_that_it_was_closed);
     RUN(closing_calls_own_threads_back);

@@ -10,6 +10,7 @@
 #include "semaphore.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 typedef struct {
     pn_word ready, go, inside, most, turns;

@@ -6,12 +6,14 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "buffer.h"
 #include "collect.h"
 #include "items.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 static void
 a_line_is_reserved_claimed_and_swept(void)
@@ -56,6 +58,50 @@ a_pid_that_came_back_is_not_taken_for_the_dead(void)
     CHECK(pn_slot_alive(domain, index));
     atomic_fetch_add(&domain->slots[index].start_time, 1);
     CHECK(!pn_slot_alive(domain, index));
+    pn_domain_close(domain);
+}
+
+/* Where the kernel keeps no list of held locks, the line of a dead process with the owner's pid stands before its own. */
+static void
+an_owner_whose_pid_another_line_has_too_lives(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint32_t mine = domain->slot;
+    bool robust_list = pn_platform.robust_list;
+    atomic_fetch_add(&domain->slots[mine].start_time, 1);
+    pn_platform.robust_list = false;
+    CHECK(pn_slot_take(domain, 0) == PN_OK && domain->slot > mine);
+    CHECK(pn_slot_owner_alive(domain, pn_self()->tid));
+    pn_platform.robust_list = robust_list;
+    pn_domain_close(domain);
+}
+
+/* The guardian has no line, nor has a visitor that is about to take one: yet they hold the domain's lock. */
+static void
+an_owner_without_a_line_lives(void)
+{
+    pn_domain *domain = make_domain(0);
+    bool robust_list = pn_platform.robust_list;
+    pn_platform.robust_list = false;
+    int ready[2];
+    char byte;
+    CHECK(pipe(ready) == 0);
+    pid_t watcher = fork();
+    if (watcher == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        pn_sweep_slot(domain, domain->slot, domain->generation);
+        CHECK(pn_domain_enter(domain) == PN_OK && write(ready[1], "1", 1) == 1);
+        pause();
+    }
+    CHECK(read(ready[0], &byte, 1) == 1 && count_slots(domain) == 1);
+    CHECK(pn_slot_owner_alive(domain, (uint32_t)watcher));
+    kill(watcher, SIGKILL);
+    waitid(P_PID, (id_t)watcher, &(siginfo_t){0}, WEXITED | WNOWAIT);
+    CHECK(!pn_slot_owner_alive(domain, (uint32_t)watcher)); /* a zombie */
+    CHECK(waitpid(watcher, NULL, 0) == watcher);
+    CHECK(!pn_slot_owner_alive(domain, (uint32_t)watcher));
+    CHECK(!pn_slot_owner_alive(domain, 1)); /* init has nothing to do with us */
+    pn_platform.robust_list = robust_list;
     pn_domain_close(domain);
 }
 
@@ -319,12 +365,31 @@ waits_are_counted_by_object(void)
     pn_domain_close(domain);
 }
 
+static void
+a_line_is_read_while_somebody_waits_there(void)
+{
+    pn_domain *domain = make_domain(0);
+    pn_wait copy;
+    pn_wait *wait = pn_wait_begin(domain, 4096, PN_WAIT_GET);
+    uint32_t index = (uint32_t)(wait - domain->waits);
+    CHECK(pn_wait_read(domain, index, &copy));
+    CHECK(atomic_load(&copy.object) == 4096 && atomic_load(&copy.kind) == PN_WAIT_GET);
+    CHECK(atomic_load(&copy.owner) == atomic_load(&wait->owner));
+    atomic_store(&wait->object, 0); /* it is being written */
+    CHECK(!pn_wait_read(domain, index, &copy));
+    pn_wait_end(wait);
+    CHECK(!pn_wait_read(domain, index, &copy));
+    pn_domain_close(domain);
+}
+
 int
 main(void)
 {
     RUN(a_line_is_reserved_claimed_and_swept);
     RUN(who_was_reserved_and_never_began_is_given_up);
     RUN(a_pid_that_came_back_is_not_taken_for_the_dead);
+    RUN(an_owner_whose_pid_another_line_has_too_lives);
+    RUN(an_owner_without_a_line_lives);
     RUN(a_full_table_is_swept_and_then_refuses);
     RUN(a_process_without_a_line_holds_objects);
     RUN(a_dead_child_leaves_nothing);
@@ -333,5 +398,6 @@ main(void)
     RUN(what_a_killed_sweeper_left_is_looked_for);
     RUN(the_domain_lock_of_a_dead_process_is_repaired);
     RUN(waits_are_counted_by_object);
+    RUN(a_line_is_read_while_somebody_waits_there);
     return 0;
 }

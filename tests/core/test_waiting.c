@@ -12,6 +12,7 @@
 #include "heap.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 static pn_domain *domain;
 

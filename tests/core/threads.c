@@ -15,6 +15,7 @@
 #include "semaphore.h"
 #include "slots.h"
 #include "sweep.h"
+#include "waits.h"
 
 enum { PRODUCERS = 4, CONSUMERS = 4, ITEMS = 600, LOCKERS = 4, TURNS = 2000, HEAPERS = 3 };
 

@@ -34,7 +34,7 @@ watch_look(world *world, watch *watch)
     watch->used = 0;
     bool changed = differs(watch, domain->header, PN_PAGE);
     changed |= differs(watch, domain->slots, WATCHED_SLOTS);
-    uint32_t line = (uint32_t)world->victim % PN_WAITS; /* slots.c begins its search there */
+    uint32_t line = (uint32_t)world->victim % PN_WAITS; /* waits.c begins its search there */
     line = line < PN_WAITS - WATCHED_WAITS ? line : PN_WAITS - WATCHED_WAITS;
     changed |= differs(watch, &domain->waits[line], WATCHED_WAITS * sizeof(pn_wait));
     if (world->object != 0) {

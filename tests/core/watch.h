@@ -7,6 +7,7 @@
 #include "listen.h"
 #include "object.h"
 #include "slots.h"
+#include "waits.h"
 
 /* Looking costs as much as a step: the first lines of each table, and the victim's own. */
 #define WATCHED_TABLE 8192u

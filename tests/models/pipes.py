@@ -3,13 +3,15 @@
 One direction: the writers use end 1, the readers end 0, and the ring between them has room for `room` messages. That putting and taking are one
 store is shown by `ring.py`, and how its segments come and go; here a send and a receipt are one step, the mark of the sleeper and its wake
 others. Heirs have an end and do not use it. A carrier uses end 1 and passes it on in an item of another queue, from which a heir-to-be
-takes it. Buriers, as sweeps do, come after the dead; the last one is not killed.
+takes it. A starter has made the pipe and keeps end 1, gives it to a child that it starts, and closes it; a hoarder keeps it and never closes it. A leaver
+is a writer that ends without closing, with the exit code 0. Buriers, as sweeps do, come after the dead; the last one is not killed.
 
 Whether an end is over is read word by word, each a step, the bit of each user too, as these lie in different words. `saw` is a ghost of whoever reads
 so: at one instant since he began the end was over in truth, used once, by nobody now, and not on its way.
 
 Held against: an end that is said to be over, and never was meanwhile; the end of file beside a message; who sleeps though
-the other end is over, a message is there or there is room; a dead one whose bit stays.
+the other end is over, a message is there or there is room; who waits for one that merely keeps an end, though the last that used it was killed; a dead
+one whose bit stays.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ READ, WRITE = 0, 1  # the ends
 
 @dataclass(slots=True)
 class Actor(Process):
-    """role: reader, writer, heir, idler (it uses the end, and does nothing), carrier, taker, burier; does: messages that it is still to send or receive."""
+    """role: reader, writer, leaver, heir, idler (it uses the end, and does nothing), carrier, taker, starter, child, hoarder, burier; does: messages that it
+    is still to send or receive."""
 
     role: str
     end: int = NONE
@@ -43,6 +46,7 @@ class Actor(Process):
     tells: int = NONE  # those at the other side of this end
     after: str = ""
     whom: int = NONE
+    clean: bool = False  # it has ended by itself
     buried: bool = False
 
 
@@ -56,6 +60,8 @@ class Pipe(World[Actor]):
     leaders: tuple[int, int] = (0, 0)
     used: tuple[bool, bool] = (False, False)
     gone: tuple[bool, bool] = (False, False)
+    keeper: int = 0  # of end 1: who made it, from 1 on; end 0 has none
+    in_vain: bool = False  # a ghost: the last living user of end 1 was killed, and no other came
     users: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
     holders: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
     moves: int = 0
@@ -69,7 +75,8 @@ def both(old: tuple[bool, bool], end: int, word: bool) -> tuple[bool, bool]:
 
 
 class Pipes(Model[Pipe, Actor]):
-    """Safeguards: *pending*, *wake*, *always*, *over first*, *users*, *moves*, *counted first*, *bit first*, *watched*, *leader*."""
+    """Safeguards: *pending*, *wake*, *always*, *over first*, *users*, *moves*, *counted first*, *bit first*, *watched*, *leader*,
+    *kept*, *in vain*, *keeper first*, *living*, *dropped*."""
 
     roles: tuple[str, ...] = ("reader", "writer", "burier")
     sends = 1
@@ -78,6 +85,7 @@ class Pipes(Model[Pipe, Actor]):
 
     def start(self) -> Pipe:
         actors = []
+        keeper = 0
         users: tuple[set[int], set[int]] = (set(), set())
         holders: tuple[set[int], set[int]] = (set(), set())
         for i, role in enumerate(self.roles):
@@ -85,9 +93,15 @@ class Pipes(Model[Pipe, Actor]):
                 actors.append(Actor("watch", role))
             elif role == "taker":
                 actors.append(Actor("take", role, WRITE, self.sends))
+            elif role == "child":
+                actors.append(Actor("unborn", role, WRITE, self.sends))
+            elif role in {"starter", "hoarder"}:
+                actors.append(Actor("give" if role == "starter" else "done", role, WRITE))
+                holders[WRITE].add(i)
+                keeper = i + 1
             else:
                 end = READ if role == "reader" else WRITE
-                does = {"reader": self.reads, "writer": self.sends}.get(role, 0)
+                does = {"reader": self.reads, "writer": self.sends, "leaver": self.sends}.get(role, 0)
                 actors.append(
                     Actor({"heir": "done", "idler": "done", "carrier": "count"}.get(role, "ask"), role, end, does)
                 )
@@ -98,6 +112,7 @@ class Pipes(Model[Pipe, Actor]):
             actors,
             self.kills,
             used=(True, True),
+            keeper=keeper,
             users=(frozenset(users[0]), frozenset(users[1])),
             holders=(frozenset(holders[0]), frozenset(holders[1])),
         )
@@ -114,7 +129,8 @@ class Pipes(Model[Pipe, Actor]):
     def is_over(self, w: Pipe, end: int) -> bool:
         taken = any(q.role == "taker" and q.pc in {"arrive", "carried", "taken"} for q in w.processes)
         on_its_way = end == WRITE and (w.puts != w.takes or w.items != 0 or taken)
-        return w.gone[end] or (w.used[end] and not w.users[end] and not on_its_way)
+        is_kept = end == WRITE and w.keeper != 0
+        return w.gone[end] or (w.used[end] and not w.users[end] and not is_kept and not on_its_way)
 
     def is_used(self, w: Pipe) -> bool:
         """By one who does nothing: who waits may wait."""
@@ -127,6 +143,8 @@ class Pipes(Model[Pipe, Actor]):
                 p.saw = self.is_over(world, p.asks)
 
     def set_users(self, w: Pipe, end: int, users: frozenset[int]) -> None:
+        if end == WRITE and users - w.users[WRITE]:
+            w.in_vain = False
         w.users = (users, w.users[1]) if end == 0 else (w.users[0], users)
 
     def may_go(self, w: Pipe, p: Actor) -> bool:
@@ -150,7 +168,13 @@ class Pipes(Model[Pipe, Actor]):
             p.pc = "moves"
 
     def at_moves(self, w: Pipe, p: Actor) -> None:
-        p.moves, p.at, p.pc = w.moves, 0, "bits"
+        p.moves, p.pc = w.moves, "kept"
+
+    def at_kept(self, w: Pipe, p: Actor) -> None:
+        if p.asks == WRITE and w.keeper != 0 and "kept" not in self.without:
+            self.answer(w, p, False)
+        else:
+            p.at, p.pc = 0, "bits"
 
     def at_bits(self, w: Pipe, p: Actor) -> None:
         """A word with one process in it."""
@@ -285,7 +309,16 @@ class Pipes(Model[Pipe, Actor]):
 
     # closing: pn_end_given_up, then the last holder's pn_end_discard
 
-    def at_close(self, w: Pipe, p: Actor) -> None:
+    def at_close(self, w: Pipe, p: Actor) -> Iterable[Pipe]:
+        if p.role == "leaver":
+            p.clean, p.does, p.pc = True, 0, "dead"
+        elif w.keeper == self.me(w, p) + 1 and "dropped" not in self.without:
+            w.keeper, p.pc = 0, "close_bit"
+        else:
+            self.at_close_bit(w, p)
+        return (w,)
+
+    def at_close_bit(self, w: Pipe, p: Actor) -> None:
         self.set_users(w, p.end, w.users[p.end] - {self.me(w, p)})
         if "wake" in self.without:
             p.pc = "let_go"
@@ -348,12 +381,38 @@ class Pipes(Model[Pipe, Actor]):
         return (w,)
 
     def at_bury(self, w: Pipe, p: Actor) -> None:
-        had = p.whom in w.users[READ], p.whom in w.users[WRITE]
+        """End 0, which nobody keeps, and what it kept itself."""
         self.set_users(w, READ, w.users[READ] - {p.whom})
+        p.pc = "bury_keeper"
+
+    def at_bury_keeper(self, w: Pipe, p: Actor) -> None:
+        if w.keeper == p.whom + 1:
+            w.keeper = 0
+        p.pc = "bury_bit" if "keeper first" in self.without else "bury_look"
+        p.at = int(p.whom in w.users[WRITE])  # for what buries in the wrong order
+
+    def at_bury_look(self, w: Pipe, p: Actor) -> None:
+        others = w.users[WRITE] - {p.whom}
+        if "living" not in self.without:
+            others = frozenset(q for q in others if w.processes[q].pc != "dead")
+        was_user = p.whom in w.users[WRITE] or ("keeper first" in self.without and p.at)
+        is_last = was_user and not others and not w.processes[p.whom].clean
+        then = "bury_told" if "keeper first" in self.without else "bury_bit"
+        p.pc = "bury_in_vain" if is_last and w.keeper and "in vain" not in self.without else then
+
+    def at_bury_in_vain(self, w: Pipe, p: Actor) -> None:
+        w.keeper = 0
+        p.pc = "bury_told" if "keeper first" in self.without else "bury_bit"
+
+    def at_bury_bit(self, w: Pipe, p: Actor) -> None:
+        had = p.whom in w.users[WRITE]
         self.set_users(w, WRITE, w.users[WRITE] - {p.whom})
-        p.pc = "bury_tell"
-        if "always" in self.without and not any(had):
-            p.pc = "bury_holders"
+        p.pc = "bury_look" if "keeper first" in self.without else "bury_told"
+        if "always" in self.without and not had:
+            p.at, p.pc = 0, "bury_holders"
+
+    def at_bury_told(self, w: Pipe, p: Actor) -> None:
+        p.at, p.pc = 0, "bury_tell"
 
     def at_bury_tell(self, w: Pipe, p: Actor) -> None:
         self.tell(p, READ, "bury_tell_other")
@@ -378,6 +437,19 @@ class Pipes(Model[Pipe, Actor]):
         if p.whom != NONE:
             w.processes[p.whom].buried = True
         p.whom, p.pc = NONE, "watch"
+
+    # a child is started: it has its bit before it begins
+
+    def at_give(self, w: Pipe, p: Actor) -> None:
+        self.set_users(w, WRITE, w.users[WRITE] | {self.roles.index("child")})
+        p.pc = "gave"
+
+    def at_gave(self, w: Pipe, p: Actor) -> None:
+        child = self.roles.index("child")
+        w.moves += 1
+        w.processes[child].pc = "ask"
+        w.holders = (w.holders[0], w.holders[1] | {child})
+        p.pc = "close"
 
     # passing end 1 on
 
@@ -421,6 +493,11 @@ class Pipes(Model[Pipe, Actor]):
     def die(self, world: Pipe, process: Actor) -> None:
         w, p = world, process
         here = self.me(w, p) + 1
+        if p.pc == "gave":
+            w.processes[self.roles.index("child")].pc = "dead"  # a line that nobody begins
+        living = {q for q in w.users[WRITE] if w.processes[q].pc != "dead"}
+        if living and living <= {here - 1, *(self.roles.index(r) for r in ("child",) if p.pc == "gave")}:
+            w.in_vain = True
         w.leaders = (w.leaders[0] * (w.leaders[0] != here), w.leaders[1] * (w.leaders[1] != here))
         p.pc = "exit_wake" if p.pending != NONE else "dead"
         p.does, p.leads, p.over, p.then, p.asks, p.at, p.moves, p.saw, p.seen = (
@@ -447,14 +524,18 @@ class Pipes(Model[Pipe, Actor]):
         for i, p in enumerate(w.processes):
             if p.pc == "asleep" and (self.is_over(w, 1 - p.end) or self.may_go(w, p)):
                 return f"one sleeps for ever: {p.role}"
-            if p.pc not in {"asleep", "follow", "watch", "take", "done", "dead"}:
+            if p.pc not in {"asleep", "follow", "watch", "take", "unborn", "done", "dead"}:
                 return f"nobody moves, and one waits for ever: {p.role} at {p.pc}"
             if p.pc == "follow" and not w.leaders[self.side(p)]:
                 return "nobody leads"
             if p.pc == "dead" and "last" in self.roles and any(i in users for users in w.users):
                 return "the bit of a dead one stays"
+        if w.keeper - 1 in w.holders[WRITE] and not w.in_vain:
+            return ""  # another writer may be started
         lively = any(p.pc == "asleep" and p.role == "reader" for p in w.processes)
-        working = any(p.pc not in {"done", "dead"} for p in w.processes if p.role in {"writer", "carrier", "taker"})
+        working = any(
+            p.pc not in {"done", "dead"} for p in w.processes if p.role in {"writer", "leaver", "carrier", "taker"}
+        )
         if lively and not working and w.puts == w.takes and not self.is_used(w):
             return "one waits for a message, and all who could send one have ended"
         return ""
@@ -464,6 +545,9 @@ PAIR = ("reader", "writer", "last")
 IDLE = ("reader", "writer", "idler", "last")
 HEIRS = ("reader", "writer", "heir", "last")
 PASSED = ("reader", "carrier", "taker", "last")
+STARTED = ("reader", "starter", "child", "last")
+KEPT = ("reader", "writer", "hoarder", "last")
+LEFT = ("reader", "writer", "leaver", "hoarder", "last")
 
 RUNS = [
     Run("a reader, a writer, an heir, 1 kill", Pipes(roles=HEIRS, kills=1), quick=True),
@@ -474,6 +558,17 @@ RUNS = [
     Run("the reader ends first, 2 kills", Pipes(roles=HEIRS, sends=3, reads=1, kills=2)),
     Run("a burier is killed, too, 3 kills", Pipes(roles=("reader", "writer", "heir", "burier", "last"), kills=3)),
     Run("passed on, 1 kill", Pipes(roles=PASSED, sends=0, kills=1)),
+    Run("kept, and never closed, 1 kill", Pipes(roles=KEPT, kills=1), quick=True),
+    Run(
+        "kept: a burier is killed, too, 3 kills",
+        Pipes(roles=("reader", "writer", "hoarder", "burier", "last"), kills=3),
+    ),
+    Run("kept: one is killed, one leaves, 1 kill", Pipes(roles=LEFT, kills=1)),
+    Run("kept for a child, 1 kill", Pipes(roles=STARTED, kills=1)),
+    Run(
+        "who keeps it passes it on, 1 kill",
+        Pipes(roles=("reader", "carrier", "taker", "hoarder", "last"), sends=0, kills=1),
+    ),
     Run("without the kernel's wake", Pipes(roles=HEIRS, kills=1, without={"pending"}), quick=True),
     Run("who closes wakes nobody", Pipes(roles=HEIRS, without={"wake"}), quick=True),
     Run("a burial wakes only where a bit was", Pipes(roles=HEIRS, kills=1, without={"always"}), quick=True),
@@ -484,6 +579,15 @@ RUNS = [
     Run("taken before it is used", Pipes(roles=PASSED, without={"bit first"}), quick=True),
     Run("no look between the mark and the sleep", Pipes(roles=HEIRS, without={"look again"}), quick=True),
     Run("the counters are not watched", Pipes(roles=IDLE, kills=1, without={"watched"}), quick=True),
+    Run("who keeps it does not count", Pipes(roles=STARTED, without={"kept"}), quick=True),
+    Run("who keeps it counts for ever", Pipes(roles=KEPT, kills=1, without={"in vain"}), quick=True),
+    Run(
+        "a bit goes before its keeper",
+        Pipes(roles=(*KEPT[:3], "burier", "last"), kills=2, without={"keeper first"}),
+        quick=True,
+    ),
+    Run("dead users count as users", Pipes(roles=LEFT, kills=1, without={"living"})),
+    Run("who closes goes on keeping", Pipes(roles=(*STARTED, "heir"), without={"dropped"}), quick=True),
     Run("without a leader", Pipes(roles=("reader", *IDLE), reads=1, kills=1, without={"leader"}), quick=True),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.models import (
+    attaching,
     barriers,
     buffers,
     cells,
@@ -12,6 +13,7 @@ from tests.models import (
     conditions,
     dictionary,
     events,
+    finding,
     holders,
     leases,
     ledger,
@@ -45,6 +47,8 @@ MODELS = {
     "circles": circles,
     "pipes": pipes,
     "priorities": priorities,
+    "attaching": attaching,
+    "finding": finding,
 }
 QUICK = [
     pytest.param(run, id=f"{name}: {run.title}") for name, model in MODELS.items() for run in model.RUNS if run.quick

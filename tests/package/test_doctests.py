@@ -13,6 +13,9 @@ import pytest
 
 import procession
 
+for public in procession.__all__:
+    getattr(procession, public)  # classes are looked for in the module that they are called by
+
 NAMES = [
     module.name
     for module in pkgutil.walk_packages(procession.__path__, "procession.")
@@ -30,5 +33,7 @@ def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.M
 
 def test_there_are_some() -> None:
     finder = doctest.DocTestFinder()
-    found = [test for name in NAMES for test in finder.find(importlib.import_module(name)) if test.examples]
+    found = [
+        test for name in ["procession", *NAMES] for test in finder.find(importlib.import_module(name)) if test.examples
+    ]
     assert {"Process", "Queue", "Lock"} <= {test.name.rpartition(".")[2] for test in found}

@@ -14,6 +14,7 @@ import os
 import pickle
 import socket
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -250,6 +251,8 @@ class Bench:
         self.large: Any = np.zeros(1 << 16, "u1")
         self.pipe = Pipe(self.domain)
         self.ended = self.child()
+        self.locked = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this
+        self.same_file = open(f"/proc/self/fd/{self.locked.fileno()}", "rb")  # noqa: SIM115
         self.items = [
             None,
             True,
@@ -548,6 +551,7 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Domain.release_slot": Bench.slot,
     "Domain.release_slot wrong": lambda bench: bench.domain.release_slot(1 << 20, 0),
     "Domain.slots": lambda bench: bench.domain.slots(),
+    "Domain.waits": lambda bench: bench.domain.waits(),
     "Domain.sweep": lambda bench: bench.domain.sweep(),
     "Domain.set_report": lambda bench: bench.domain.set_report(b"words" * 1000),
     "Domain.set_report wrong": lambda bench: bench.domain.set_report("words"),  # type: ignore[arg-type]
@@ -776,6 +780,11 @@ TABLE: dict[str, Callable[[Bench], object]] = {
     "Dict._scan explosive": Bench.scan_explosive,
     "Dict._look": lambda bench: bench.dict._look(),
     "Dict._open": lambda bench: bench.dict._open(),
+    "lock_file": lambda bench: _core.lock_file(bench.locked),
+    "lock_file in vain": lambda bench: _core.lock_file(bench.same_file, 0.001, bench.domain),
+    "lock_file wrong": lambda _: _core.lock_file(-1),
+    "lock_file wrong file": lambda _: _core.lock_file("a path"),  # type: ignore[arg-type]
+    "lock_file wrong domain": lambda bench: _core.lock_file(bench.same_file, 0, bench),  # type: ignore[arg-type]
     "wait_any": lambda bench: _core.wait_any(((bench.ring, 1), (bench.lock, 1))),
     "wait_any in vain": lambda bench: _core.wait_any(((bench.ring, 1),), 0.0001),
     "wait_any wrong": lambda bench: _core.wait_any(((bench.ring, 1), (bench.buffer, 1))),
@@ -904,6 +913,8 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
     del bench.ended  # its pidfd: pytest keeps the fixture a little longer
+    bench.locked.close()
+    bench.same_file.close()
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -91,8 +91,8 @@ def test_word_is_true(name: str, word: str) -> None:
     ours, theirs = getattr(procession, name), getattr(multiprocessing, name)
     context: Any = procession.get_context("spawn")
     if word == "better" and name != "get_context":
-        assert home(ours).startswith("procession.")
-        assert home(getattr(context, name)).startswith("procession.")
+        assert home(ours).partition(".")[0] == "procession"
+        assert home(getattr(context, name)).partition(".")[0] == "procession"
     elif word == "borrowed":
         assert name in public(multiprocessing.context.BaseContext)
         made = ARGUMENTS[name](getattr(context, name))
@@ -105,7 +105,6 @@ def test_word_is_true(name: str, word: str) -> None:
 
 ARGUMENTS: dict[str, Any] = {
     "Manager": lambda make: make(),
-    "Pool": lambda make: make(1),
 }
 
 

@@ -39,7 +39,7 @@ class Places:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.seats: Sequence[Sitter] = self.furnish()
-        self.beats = procession.shared_array(len(self.seats), "q")
+        self.beats = procession.shared_array(len(self.seats), "q", name="beats")
         self.processes: list[Any] = [None] * len(self.seats)
         self.last: list[tuple[int, float]] = [(0, 0.0)] * len(self.seats)
         self.begun = [False] * len(self.seats)  # has it got on once: what a start takes is not counted

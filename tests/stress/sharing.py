@@ -2,7 +2,7 @@
 
     python -m tests.stress.sharing --kills 500 --seed 1
 
-A PriorityQueue, a Value under its lock, an Atomic, a FileLock, a ShareableList, named memory and a broadcast; who sits there is killed at
+A PriorityQueue, a Value and an Array under their locks, an Atomic, a FileLock, a ShareableList, named memory and a broadcast; who sits there is killed at
 any moment (``places.py``). Held against: an item that is lost without having been in a dead one's hands, doubled, or out of order;
 an addition that is lost, or counted twice; two in one lock; half a value; memory that a dead one has made.
 """
@@ -28,7 +28,7 @@ ITEMS = 1 << 20  # of one seat; a run must not come to its end
 WAITING = 300  # items at most, about
 RANKS = 8
 PAIRS = 2  # seats that do the same
-WORDS = 4  # of the list
+WORDS = 4  # of the list, and of the array
 BLOCK = 70_000  # bytes
 NUMBERS = 20_000
 
@@ -83,6 +83,16 @@ def add_under_lock(beats: Any, seat: int, place: Counted) -> None:
     while True:
         with place.counter.get_lock():
             place.counter.value = place.counter.value + 1
+            place.added[seat] += 1
+        beats[seat] += 1
+
+
+def add_to_all(beats: Any, seat: int, place: Counted) -> None:
+    """Add to each number of an array, with the lock of the array: who is killed in between has added to some."""
+    array = place.counter
+    while True:
+        with array.get_lock():
+            array[:] = [number + 1 for number in array[:]]
             place.added[seat] += 1
         beats[seat] += 1
 
@@ -151,6 +161,7 @@ class Sharing(places.Places):
             put_ranked,
             get_ranked,
             add_under_lock,
+            add_to_all,
             add_atomically,
             add_in_file,
             write_word,
@@ -160,16 +171,20 @@ class Sharing(places.Places):
         seats = PAIRS * len(does)
         self.sorted = Sorted(seats)
         self.value = Counted(seats, procession.Value("q", 0))
+        self.array = Counted(seats, procession.Array("q", WORDS))
         self.atomic = Counted(seats, procession.Atomic())
         self.file = Counted(seats, str(file))
         self.words = shared_memory.ShareableList(["a" * 40] * WORDS)
         numbers = procession.broadcast({"numbers": np.arange(NUMBERS)})
-        places_of: list[Any] = [self.sorted, self.sorted, self.value, self.atomic, self.file, self.words, None, numbers]
+        places_of: list[Any] = [self.sorted, self.sorted, self.value, self.array, self.atomic, self.file]
+        places_of += [self.words, None, numbers]
         return [sitter for sitter in zip(does, places_of, strict=True) for _ in range(PAIRS)]
 
     def judge(self) -> None:
         file = int.from_bytes(Path(self.file.counter).read_bytes(), "little")
         self.judge_count("Value", self.value, int(self.value.counter.value), add_under_lock)
+        for number in self.array.counter[:]:
+            self.judge_count("Array", self.array, number, add_to_all)
         self.judge_count("Atomic", self.atomic, int(self.atomic.counter), add_atomically)
         self.judge_count("FileLock", self.file, file, add_in_file)
         self.judge_items()

@@ -36,9 +36,28 @@ class Careless(sharing.Sharing):
         return [(add_without_lock if does is sharing.add_under_lock else does, place) for does, place in seats]
 
 
-def test_lost_additions_are_found() -> None:
-    with pytest.raises(RuntimeError, match=r"Value: \d+ after \d+ additions and \d+ deaths"):
-        places.torture(Careless, 30, 1)
+def add_to_all_without_lock(beats: Any, seat: int, place: sharing.Counted) -> None:
+    array = place.counter.get_obj()
+    while True:
+        numbers = array[:]
+        time.sleep(0)
+        array[:] = [number + 1 for number in numbers]
+        place.added[seat] += 1
+        beats[seat] += 1
+
+
+class CarelessWithArray(sharing.Sharing):
+    """Two add to the array without its lock."""
+
+    def furnish(self) -> Sequence[places.Sitter]:
+        seats = super().furnish()
+        return [(add_to_all_without_lock if does is sharing.add_to_all else does, place) for does, place in seats]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Careless, "Value"), (CarelessWithArray, "Array")])
+def test_lost_additions_are_found(kind: type[sharing.Sharing], name: str) -> None:
+    with pytest.raises(RuntimeError, match=name + r": \d+ after \d+ additions and \d+ deaths"):
+        places.torture(kind, 30, 1)
 
 
 class Twice:

@@ -101,7 +101,7 @@ def test_no_command_is_said_and_is_2() -> None:
 def test_without_patch_multiprocessing_stays_what_it_is() -> None:
     program = "import multiprocessing; print(multiprocessing.Process.__module__)"
     assert ours("-c", program).stdout == "multiprocessing.context\n"
-    assert ours("--patch", "-c", program).stdout == "procession._process.process\n"
+    assert ours("--patch", "-c", program).stdout == "procession\n"
 
 
 CHILDREN = """
@@ -126,7 +126,7 @@ def test_children_find_the_program_again(how: list[str], tmp_path: Path) -> None
     result = ours("--patch", *how, cwd=tmp_path)
     assert result.stderr == ""
     assert result.stdout.splitlines() == [
-        "fork __main__ procession._sync.locks",
-        "spawn __mp_main__ procession._sync.locks",
-        "forkserver __mp_main__ procession._sync.locks",
+        "fork __main__ procession",
+        "spawn __mp_main__ procession",
+        "forkserver __mp_main__ procession",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import multiprocessing.context
 import pickle
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import procession
-from procession import managers
+from procession import managers, shared_memory
 from procession._compat.contexts import DefaultContext
 from procession._memory.domain import domains
 from tests.helpers import METHODS, output_of
@@ -234,6 +235,40 @@ def test_shared_memory_manager_has_blocks_of_ours(tmp_path: Path) -> None:
     program.write_text(MANAGED)
     run = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert (run.stdout.splitlines(), run.stderr) == (["True ['a', 1]", "gone", "gone", "None"], "")
+
+
+def test_block_that_somebody_has_unlinked_does_not_keep_the_others() -> None:
+    with managers.SharedMemoryManager() as manager:
+        blocks = [manager.SharedMemory(1000) for _ in range(3)]
+        names = [block.name for block in blocks]
+        blocks[0].unlink()
+        for block in blocks:
+            block.close()
+    for name in names:
+        with pytest.raises(FileNotFoundError):
+            shared_memory.SharedMemory(name)
+
+
+class Refused(str):
+    """The name of a block that cannot be opened just now."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise OSError(errno.EMFILE, "no descriptor left")
+
+
+def test_block_that_cannot_be_removed_does_not_keep_the_others() -> None:
+    block = shared_memory.SharedMemory(create=True, size=1000)
+    blocks = managers._Blocks()
+    blocks.register_segment(Refused("refused"))
+    blocks.register_segment(block.name)
+    with pytest.raises(OSError, match="no descriptor left"):
+        blocks.unlink()
+    assert blocks.segment_names == ["refused"]
+    with pytest.raises(FileNotFoundError):
+        shared_memory.SharedMemory(block.name)
+    block.close()
 
 
 def test_block_that_no_manager_tracks_is_not_left() -> None:

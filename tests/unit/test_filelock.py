@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from procession import FileLock, NotOwner
+from procession import FileLock, NotOwner, _core
+from procession._memory.domain import domains
 from tests.helpers import METHODS, child, in_thread, kill, send, thread, until
 
 
@@ -87,8 +88,7 @@ def test_waiter_gets_it(path: Path, timeout: float | None) -> None:
     first, second = FileLock(path), FileLock(path, timeout=0)
     first.acquire()
     with thread(second.acquire, True, timeout) as taken:
-        if timeout != 60:
-            until(lambda: first.statistics().waiters == 1)
+        until(lambda: first.statistics().waiters == 1)
         first.release()
         assert taken.result() is True
     second.release()
@@ -301,11 +301,12 @@ def test_lock_of_a_killed_parent_is_free_though_its_child_lives(path: Path) -> N
     os.close(write)
 
 
-def test_child_of_a_waiter_does_not_keep_what_it_waits_for(path: Path) -> None:
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_child_of_a_waiter_does_not_keep_what_it_waits_for(path: Path, timeout: float | None) -> None:
     """The thread waits in flock(2) when its process forks."""
     first, second = FileLock(path), FileLock(path)
     first.acquire()
-    with thread(second.acquire) as taken:
+    with thread(second.acquire, True, timeout) as taken:
         until(lambda: first.statistics().waiters == 1)
         with child(signal.pause, method="fork") as process:
             until(lambda: not [fd for fd in os.listdir(f"/proc/{process.pid}/fd") if is_of(process, fd, path)])
@@ -360,6 +361,30 @@ def test_signal_handler_that_raises_ends_the_wait(path: Path, timeout: float | N
             signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_signal_handler_that_returns_does_not_end_the_wait(path: Path, timeout: float | None) -> None:
+    """It may fork, too: the child has no part in the wait."""
+    lock, handled, threads = FileLock(path), [], _core.other_threads()
+
+    def fork(*_: object) -> None:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(7)
+        handled.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        assert _core.other_threads() == threads  # nobody to warn of
+        kill(holder)
+
+    with held_elsewhere(path) as holder:
+        before = signal.signal(signal.SIGALRM, fork)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            assert lock.acquire(timeout=timeout)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+    lock.release()
+    assert handled == [7]
+
+
 # ---- sending it, and what it tells
 
 
@@ -412,3 +437,35 @@ def test_descriptors_come_back(path: Path) -> None:
             assert not other.acquire(timeout=0.001)
     assert len(os.listdir("/proc/self/fd")) == before
     assert threading.active_count() == 1
+
+
+def test_no_thread_is_left(path: Path) -> None:
+    before = _core.other_threads()
+    with held_elsewhere(path):
+        assert not FileLock(path).acquire(timeout=0.01)
+        assert _core.other_threads() == before
+
+
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_waiter_stands_in_the_table_of_waits(path: Path, timeout: float | None) -> None:
+    domain = domains.current()
+
+    def lines() -> list[tuple[int, str, str | None]]:
+        slots = {index: pid for index, _, _, pid, *_ in domain.slots()}
+        return [(slots[slot], kind, where) for slot, _, kind, _, _, where in domain.waits()]
+
+    with FileLock(path) as lock, child(FileLock(path).acquire, True, timeout) as process:
+        until(lambda: lines() == [(process.pid, "file lock", str(path))])
+        lock.release()
+        process.join()
+        assert lines() == []
+        lock.acquire()
+
+
+def test_killed_waiter_leaves_no_line(path: Path) -> None:
+    domain = domains.current()
+    with FileLock(path), child(FileLock(path).acquire, True, 600) as process:
+        until(lambda: [kind for *_, kind, _, _, _ in domain.waits()] == ["file lock"])
+        kill(process)
+        domain.sweep()
+        assert domain.waits() == []

@@ -35,7 +35,7 @@ print(Queue.__module__)
 
 
 def test_public_names_are_ours() -> None:
-    assert output_of(FIRST + EVERY_NAME.replace("{names}", "set()")) == "procession._channels.queue"
+    assert output_of(FIRST + EVERY_NAME.replace("{names}", "set()")) == "procession"
 
 
 EACH_FIRST = """
@@ -93,7 +93,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", METHODS)
 def test_children_and_theirs_have_it_too(method: str, tmp_path: Path) -> None:
     said = run(tmp_path, FIRST + CHILDREN.replace("{method!r}", repr(method)))
-    assert said == "('procession._sync.locks', True) ('procession._sync.locks', True)"
+    assert said == "('procession', True) ('procession', True)"
 
 
 def test_template_from_before_is_replaced(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import pickle
 import select
 import signal
+import sys
 from collections import deque
 from multiprocessing import resource_sharer
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 
 import procession
 from procession._channels.pipe import MAX_BYTES, Connection
+from procession._memory.domain import domains
 from tests.helpers import METHODS, child, kill, send, thread, unmade, until
 
 core = pytest.mark.core
@@ -649,6 +651,77 @@ def test_replacement_brings_the_end_to_life(ends: Ends, method: str, ours_too: b
         with pytest.raises(BrokenPipeError):
             ours.send("for nobody")
     assert [theirs.recv() for _ in range(3)] == ["for whoever comes"] * 3
+
+
+def write(connection: Connection, number: int, code: int = 0) -> None:
+    """Send it, and end without closing."""
+    connection.send(number)
+    sys.exit(code)
+
+
+@method
+@pytest.mark.parametrize("ours_too", [True, False])
+def test_writers_one_after_the_other(method: str, ours_too: bool) -> None:
+    """Who made the pipe keeps its ends until it closes them, as in the standard library."""
+    reader, writer = procession.Pipe(duplex=False)
+    with thread(received, reader) as got:
+        for number in range(3):
+            one = process(ours_too, method, write, writer, number)
+            one.start()
+            one.join()
+            assert one.exitcode == 0
+            one.close()
+            domains.current().sweep()
+            assert not writer.closed
+        writer.close()
+        assert got.result() == [0, 1, 2]
+
+
+def received(connection: Connection) -> list[Any]:
+    """All that comes, until the end."""
+    messages = []
+    while True:
+        try:
+            messages.append(connection.recv())
+        except EOFError:
+            return messages
+
+
+@method
+@pytest.mark.parametrize("ours_too", [True, False])
+def test_last_writer_that_ends_badly_is_the_end_though_the_parent_keeps_it(method: str, ours_too: bool) -> None:
+    reader, writer = procession.Pipe(duplex=False)
+    one = process(ours_too, method, write, writer, 1, 1)
+    one.start()
+    assert received(reader) == [1]
+    one.join()
+    one.close()
+    writer.send(2)  # and now the parent uses it
+    assert reader.recv() == 2
+    assert reader.poll(0) is False
+
+
+@method
+def test_killed_maker_keeps_nothing(method: str) -> None:
+    """It made the pipe for others, and closed nothing."""
+    ends: procession.Queue[Connection] = procession.Queue()
+    with child(make_and_stay, ends, method=method) as maker:
+        reader, writer = ends.get(), ends.get()
+        with child(write, writer, 1):
+            pass
+        writer.close()
+        assert reader.recv() == 1
+        assert not reader.poll(0)
+        kill(maker)
+        with pytest.raises(EOFError):
+            reader.recv()
+
+
+def make_and_stay(ends: Any) -> None:
+    made = procession.Pipe(duplex=False)
+    for end in made:
+        ends.put(end)
+    stay(made)
 
 
 def process(ours_too: bool, method: str, target: Any, *args: Any) -> Any:

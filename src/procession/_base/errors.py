@@ -11,6 +11,8 @@ handlers go on working::
      |    +-- NotShared          pickled where no process can receive it
      |    +-- NotRedeliverable   why an item of a JoinableQueue is a dead letter
      |    +-- RemoteError        what a child raised and could not send as it was
+     |    +-- concurrent.futures.process.BrokenProcessPool
+     |         +-- WorkerDied     the worker that had a task in hand ended before it was done
      +-- ValueError
      |    +-- StaleHandle        the object of a handle has been freed
      +-- MemoryError
@@ -34,6 +36,11 @@ import queue
 import sys
 from typing import TYPE_CHECKING
 
+from procession._base.public import public
+
+if TYPE_CHECKING:
+    from procession._base.died import WorkerDied as WorkerDied
+
 __all__ = [
     "Ambiguous",
     "DomainFull",
@@ -50,6 +57,7 @@ __all__ = [
     "RemoteTraceback",
     "ShutDown",
     "StaleHandle",
+    "WorkerDied",
 ]
 
 
@@ -126,6 +134,11 @@ class RemoteTraceback(Exception):
         super().__init__(text)
         self.text = text
 
+    @property
+    def tb(self) -> str:
+        """The same, by the name that ``multiprocessing.pool`` has for it."""
+        return self.text
+
     def __str__(self) -> str:
         return f"\n\n{self.text}"
 
@@ -147,7 +160,15 @@ else:
     ShutDown = queue.ShutDown
 
 
-# As users know them, in tracebacks; and pickles do not name the file.
 for _name in __all__:
-    if globals()[_name].__module__ == __name__:
-        globals()[_name].__module__ = "procession"
+    if _name in globals() and globals()[_name].__module__ == __name__:
+        public(globals()[_name])
+
+
+def __getattr__(name: str) -> object:
+    if name == "WorkerDied":  # what it derives from takes longer to import than all the rest
+        from procession._base import died  # noqa: PLC0415
+
+        globals()[name] = died.WorkerDied
+        return died.WorkerDied
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 from procession import _core
 from procession._base.arguments import bound, integer, label, size
 from procession._base.errors import NotRedeliverable
+from procession._base.public import public
 from procession._base.statistics import Left, QueueStatistics
 from procession._channels.queue import Queue
 from procession._memory.domain import domains
@@ -47,6 +48,7 @@ class DeadLetter(NamedTuple, Generic[T]):
     item: T | None  # None: it cannot be unpickled again
 
 
+@public
 class JoinableQueue(Queue[T], _core.LeasedRing):
     """The drop-in for ``multiprocessing.JoinableQueue``, and more: items of dead consumers come again.
 
@@ -111,6 +113,14 @@ class JoinableQueue(Queue[T], _core.LeasedRing):
                 continue  # it is the other process that returns it
             letters.append(DeadLetter(id_, deliveries, process, pid, error, item))
         return letters
+
+    def _bury(self, pid: int) -> list[int]:
+        """Return the ids of what the dead process had in hand and nobody else gets; its dead letters are forgotten."""
+        lines = [line for line in self._leases()[3] if line[3] == pid]
+        for id_, *_, is_dead, _ in lines:
+            if is_dead:
+                self._letter(id_, True, False)
+        return [line[0] for line in lines]
 
     def statistics(self) -> QueueStatistics:
         """Items, bytes and waiters at this instant, and what is unfinished."""

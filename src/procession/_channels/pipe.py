@@ -3,8 +3,8 @@
     Pipe() -> (Connection, Connection)      a ring in shared memory for each direction
 
 A message is committed by one store, so senders never interleave, and one that is killed in the middle has sent nothing.
-An end is over when all that used it are dead or have closed it: whoever was forked meanwhile and has only inherited it
-keeps nobody waiting (``core/pipe.h``).
+An end is over when all that used it are dead or have closed it, and so has who made the pipe: whoever was forked
+meanwhile and has only inherited it keeps nobody waiting (``core/pipe.h``).
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from procession._base.arguments import label
 from procession._base.statistics import ConnectionStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
+from procession._memory.ending import watch_end
 from procession._memory.handle import connections_in, reduce_shared
 from procession._sync.doorbell import FOR, Pairs, WithDoorbell
 
 __all__ = ["Connection", "Pipe"]
+
+watch_end()  # the last user of an end that ends badly ends it, whoever keeps it
 
 MAX_BYTES = 1 << 20  # that wait in one direction; the standard library's pipe takes about 64 KiB, its socket pair 200
 

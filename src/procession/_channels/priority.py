@@ -6,13 +6,12 @@ No process compares Python objects for another: the order is made of the key's b
 comparison in Python would do for numbers, text, bytes and tuples of these is what happens, and nothing else is a key.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from procession import _core
 from procession._base.arguments import label, size
+from procession._base.public import public
 from procession._base.statistics import QueueStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
@@ -25,6 +24,7 @@ __all__ = ["PriorityQueue"]
 T = TypeVar("T")
 
 
+@public
 class PriorityQueue(WithDoorbell, _core.Priority, Generic[T]):
     """A queue that gives the smallest item first, as ``queue.PriorityQueue`` does, for processes.
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from procession import _core
 from procession._base.arguments import bound, label, size
+from procession._base.public import public
 from procession._base.statistics import QueueStatistics
 from procession._channels.ends import NoLock, Reader, Writer
 from procession._memory import serialize as serialize  # gives the core its pickler
@@ -104,6 +105,7 @@ class _BaseQueue(WithDoorbell, _core.Ring, Generic[T]):
         return reduce_shared(self)
 
 
+@public
 class Queue(_BaseQueue[T]):
     """The drop-in for ``multiprocessing.Queue``.
 
@@ -146,6 +148,7 @@ class Queue(_BaseQueue[T]):
         """There is no feeder thread, so process exit never waits for one."""
 
 
+@public
 class SimpleQueue(_BaseQueue[T]):
     """The drop-in for ``multiprocessing.SimpleQueue``: unbounded, ``put``, ``get``, ``empty``."""
 

@@ -60,7 +60,7 @@ class Context(BaseContext):
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
     ) -> Any:
-        """Return a pool: the standard library's class, with processes and queues of ours."""
+        """Return a :class:`procession.pool.Pool`."""
         from procession.pool import Pool  # noqa: PLC0415 - few programs need it, and it imports much
 
         return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())

@@ -8,7 +8,9 @@ from procession._compat.contexts import Context, default
 from procession._compat.cpus import cpu_count as cpu_count
 
 if TYPE_CHECKING:
-    from multiprocessing import managers, pool
+    from multiprocessing import managers
+
+    from procession.pool import Pool as _Pool
 
 
 __all__ = [
@@ -42,9 +44,9 @@ def Pool(  # noqa: N802 - its name there
     initializer: Callable[..., object] | None = None,
     initargs: Iterable[Any] = (),
     maxtasksperchild: int | None = None,
-) -> "pool.Pool":
-    """Return a pool of `processes`, by default as many as ``cpu_count()``: the standard library's class, with ours in it."""
-    made: pool.Pool = default.Pool(processes, initializer, initargs, maxtasksperchild)
+) -> "_Pool":
+    """Return a pool of `processes`, by default as many as ``cpu_count()``; its methods: ``procession.pool.Pool``."""
+    made: _Pool = default.Pool(processes, initializer, initargs, maxtasksperchild)
     return made
 
 

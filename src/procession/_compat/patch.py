@@ -23,7 +23,7 @@ __all__ = ["install"]
 
 STANDARD, OURS = "multiprocessing", "procession"
 # Modules of multiprocessing, and those of ours whose public names replace theirs of the same name.
-MODULES = ("connection", "context", "queues", "shared_memory", "sharedctypes", "synchronize")
+MODULES = ("connection", "context", "pool", "queues", "shared_memory", "sharedctypes", "synchronize")
 # Who derives from classes of multiprocessing that use private parts, and is to keep them.
 BORROWERS = (STANDARD, OURS, "concurrent.futures.process")
 

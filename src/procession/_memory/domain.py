@@ -6,9 +6,12 @@ import weakref
 
 from procession import _core
 
-__all__ = ["Domains", "domains"]
+__all__ = ["Domains", "domains", "is_visited", "open_visited"]
 
 SMALLEST = 64 << 20  # bytes of address space
+# Set on a descriptor by which another program's domain is visited, and inherited with it; it means nothing to a memfd. A line in the
+# process table tells a visitor as well, but comes later than the descriptor, and goes earlier.
+VISITED = os.O_NONBLOCK
 
 
 class Domains:
@@ -100,6 +103,17 @@ def _bytes_of(variable: str, least: int) -> int:
     if not least <= value < 1 << 63:
         raise ValueError(f"{variable} must be a number of bytes, {least} or more, not {text!r}")
     return value
+
+
+def open_visited(pid: int, fd: int) -> int:
+    """Open the domain of another program, by the descriptor that a process of it has. Raises OSError."""
+    return os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC | VISITED)
+
+
+def is_visited(pid: int, fd: int) -> bool:
+    """Is the domain behind that descriptor of a process not its own program's? Raises OSError."""
+    with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as file:
+        return any(int(line.split()[1], 8) & VISITED for line in file if line.startswith("flags:"))
 
 
 domains = Domains()

@@ -17,7 +17,7 @@ from typing import Any
 from procession import _core
 from procession._base import stdlib
 from procession._base.errors import NotShared, StaleHandle
-from procession._memory.domain import domains
+from procession._memory.domain import domains, open_visited
 
 __all__ = ["connections_in", "handles_travel", "not_shared", "pickle_item", "reduce_shared"]
 
@@ -169,22 +169,26 @@ def _rebuild(
 ) -> _core.Shared:
     domain = domains.get(uuid)
     if domain is None:
-        domain = domains.attach(uuid, _open(passage, cls), slot, slot_generation)
+        domain = domains.attach(uuid, _open(passage, cls, uuid), slot, slot_generation)
     return cls._attach(domain, offset, generation)
 
 
-def _open(passage: Any, cls: type[_core.Shared]) -> int:
+def _open(passage: Any, cls: type[_core.Shared], uuid: bytes) -> int:
     if passage is None:
         raise StaleHandle(f"the domain of this {cls.__name__} is not attached to this process (pid {os.getpid()})")
-    if isinstance(passage, tuple):
-        pid, fd = passage
-        try:
-            return os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise StaleHandle(
-                f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
-            ) from error
-    return int(passage.detach())  # passed once for all handles, and only the first one opens it
+    if not isinstance(passage, tuple):
+        return int(passage.detach())  # passed once for all handles, and only the first one opens it
+    pid, fd = passage
+    gone = f"the {cls.__name__} belongs to process {pid}, which is gone or not ours to look into"
+    try:
+        opened = open_visited(pid, fd)
+    except OSError as error:
+        raise StaleHandle(gone) from error
+    identity = _core.Domain.identify(opened)
+    if identity is None or identity[0] != uuid:  # the pid is another's by now
+        os.close(opened)
+        raise StaleHandle(gone)
+    return opened
 
 
 # It has no Python class of its own that could say so: arrays, values and named blocks hold one.

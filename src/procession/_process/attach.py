@@ -20,7 +20,7 @@ from procession._base.errors import Ambiguous, LayoutMismatch, NotFound, StaleHa
 from procession._channels.joinable import JoinableQueue
 from procession._channels.priority import PriorityQueue
 from procession._channels.queue import Queue
-from procession._memory.domain import domains
+from procession._memory.domain import domains, is_visited, open_visited
 from procession._process.programs import find_program, this_namespace
 from procession._shared.array import found_array
 from procession._shared.atomic import Atomic
@@ -34,7 +34,6 @@ from procession._sync.semaphore import BOUNDED, BoundedSemaphore, Semaphore
 __all__ = ["Attached", "Entry", "attach"]
 
 DOMAIN = "/memfd:procession (deleted)"  # what the kernel shows for the descriptor of a domain
-LIVE, VISITOR = 2, 512  # state and flag of a line
 
 # What a name is of, for each type of the core: its public class. One line for each new type.
 CLASSES: dict[type[_core.Shared], type[Any]] = {
@@ -216,7 +215,7 @@ def _own_domains(pid: int, title: str) -> list[tuple[bytes, int]]:
         poll.register(pidfd, select.POLLIN)
         if poll.poll(0):
             raise ProcessLookupError(errno.ESRCH, f"{title} has ended")
-        own = [(uuid, fd) for fd in opened if (uuid := _own_uuid(fd, pid, title))]
+        own = [(uuid, fd) for fd in opened if (uuid := _uuid_of(fd, title))]
     except BaseException:
         _close(opened)
         raise
@@ -246,13 +245,14 @@ def _check_user(pid: int, title: str) -> None:
 
 
 def _open_domains(pid: int, title: str) -> list[int]:
+    """Those of its own program."""
     folder = f"/proc/{pid}/fd"
     opened: list[int] = []
     try:
         for fd in os.listdir(folder):
             try:
-                if os.readlink(f"{folder}/{fd}") == DOMAIN:
-                    opened.append(os.open(f"{folder}/{fd}", os.O_RDWR | os.O_CLOEXEC))
+                if os.readlink(f"{folder}/{fd}") == DOMAIN and not is_visited(pid, int(fd)):
+                    opened.append(open_visited(pid, int(fd)))
             except FileNotFoundError:
                 continue  # it was closed meanwhile
     except PermissionError:
@@ -267,7 +267,7 @@ def _open_domains(pid: int, title: str) -> list[int]:
     return opened
 
 
-def _own_uuid(fd: int, pid: int, title: str) -> bytes | None:
+def _uuid_of(fd: int, title: str) -> bytes | None:
     identity = _core.Domain.identify(fd)
     if identity is None:
         return None  # another's memfd of the same name
@@ -282,10 +282,7 @@ def _own_uuid(fd: int, pid: int, title: str) -> bytes | None:
             f"{title} runs in another pid namespace (another container), where the owners of its locks cannot be told; "
             "attach from inside it"
         )
-    domain = domains.get(uuid) or _core.Domain.watch(os.dup(fd))
-    rows = [flags for _, _, state, owner, *_, flags, _ in domain.slots() if owner == pid and state == LIVE]
-    is_own = not rows or any(not flags & VISITOR for flags in rows)  # no row: it found the table full
-    return uuid if is_own else None
+    return uuid
 
 
 def _visit(descriptors: list[tuple[bytes, int]]) -> list[_core.Domain]:

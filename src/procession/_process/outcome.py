@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from procession._base.errors import RemoteError, RemoteTraceback
+from procession._base.public import public
 
 if TYPE_CHECKING:
     from procession._core import _Result
@@ -21,6 +22,7 @@ Kind = Literal["finished", "failed", "raised", "signalled", "killed", "out_of_me
 REPORT_LIMIT = 1 << 20
 
 
+@public
 class Outcome(NamedTuple):
     """How a process ended, and what it used.
 

@@ -2,6 +2,7 @@
 
 import os
 
+from procession._base.public import public
 from procession._memory.domain import domains
 from procession._process import stdlib
 from procession._process.child import run_reported
@@ -57,6 +58,7 @@ class _Outcome:
         return self._compute(instance) if instance is not None else self  # type: ignore[return-value]
 
 
+@public
 class Process(stdlib.BaseProcess):
     """The drop-in for ``multiprocessing.Process``.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaseProcess",
     "RunAtExit",
+    "at_exit",
     "environment",
     "flush_streams",
     "interpreter",
@@ -166,3 +167,8 @@ class RunAtExit:
         """Run what the child registered."""
         if self.honoured:
             atexit._run_exitfuncs()
+
+
+def at_exit(function: "Callable[[], object]") -> "Callable[[], object]":
+    """Call it before this process ends its daemonic children; return what takes that back. A fork does not inherit it."""
+    return util.Finalize(None, function, exitpriority=15).cancel

@@ -11,6 +11,7 @@ __all__ = ["warn_of_threads"]
 
 JANITOR = "pn-janitor"  # core/children.c: away while this process forks
 BELLS = "pn-bells"  # core/bell.c: the same
+FILE_LOCK = "pn-filelock"  # core/filelock.c: beside a thread that waits, which is named itself
 
 _warned: int | None = None  # the process that has had its warning
 
@@ -40,7 +41,7 @@ def warn_of_threads(name: str, stacklevel: int) -> None:
 
 
 def foreign_threads() -> list[str]:
-    """Return the names of all threads but the calling one and the janitor: Python's, or what the kernel calls them."""
+    """Return the names of all threads but the calling one and the core's own: Python's, or what the kernel calls them."""
     python = {thread.native_id: thread.name for thread in threading.enumerate()}
     names = []
     for tid in sorted(map(int, os.listdir("/proc/self/task"))):
@@ -53,6 +54,6 @@ def foreign_threads() -> list[str]:
             continue  # it has ended
         if tid in python:
             names.append(repr(python[tid]))
-        elif native not in {JANITOR, BELLS}:
+        elif native not in {JANITOR, BELLS, FILE_LOCK}:
             names.append(f"{native!r} (of a C library, thread {tid})")
     return names

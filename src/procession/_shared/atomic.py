@@ -6,12 +6,14 @@ from typing import Any, Self
 
 from procession import _core
 from procession._base.arguments import label
+from procession._base.public import public
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
 
 __all__ = ["Atomic"]
 
 
+@public
 class Atomic(_core.Atomic):
     """A signed 64-bit integer in shared memory. Each operation is one step: whoever is killed has done it, or has not.
 

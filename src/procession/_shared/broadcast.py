@@ -6,8 +6,6 @@ The object is pickled once, into one Buffer, which nobody can write to from then
 Arrow) is not copied again: each process unpickles once, with read-only views of that Buffer.
 """
 
-from __future__ import annotations
-
 import copyreg
 import io
 import pickle
@@ -20,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from procession import _core
 from procession._base import stdlib
 from procession._base.arguments import label
+from procession._base.public import public
 from procession._memory.domain import domains
 from procession._memory.handle import handles_travel, not_shared
 from procession._shared.array import ArrayReducer
@@ -35,6 +34,7 @@ _ALIGNMENT = 64
 _PROTOCOL = 5
 
 
+@public
 class Broadcast(Generic[T]):
     """A handle of an object that ``broadcast()`` has put into shared memory."""
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from procession import _core
 from procession._base.arguments import label
+from procession._base.public import public
 from procession._base.statistics import DictStatistics
 from procession._memory import serialize as serialize  # gives the core its pickler
 from procession._memory.domain import domains
@@ -32,6 +33,7 @@ class _HasKeys(Protocol[K, V_co]):
     def __getitem__(self, key: K, /) -> V_co: ...
 
 
+@public
 class SharedDict(_core.Dict, MutableMapping[K, V]):
     """A dict in shared memory, for any number of processes: insertion-ordered, with all that a dict can do.
 

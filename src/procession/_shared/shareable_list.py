@@ -6,13 +6,12 @@ The word of an item says what it is, how long, and in which of its two places it
 the other place, and the word is the one store that makes it valid: whoever is killed before it has changed nothing.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Iterator
 from types import GenericAlias
 from typing import Any
 
+from procession._base.public import public_in
 from procession._shared.shared_memory import SharedMemory
 
 __all__ = ["ShareableList"]
@@ -36,6 +35,7 @@ def _capacity(kind: int, encoded: bytes) -> int:
     return max(_ALIGNMENT * (characters // _ALIGNMENT + 1), -(-len(encoded) // _ALIGNMENT) * _ALIGNMENT)
 
 
+@public_in("procession.shared_memory")
 class ShareableList:
     """A list in shared memory whose length is fixed: the drop-in for ``multiprocessing.shared_memory.ShareableList``.
 

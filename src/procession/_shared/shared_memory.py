@@ -6,8 +6,6 @@ A name is one of the program's, not of the machine's: there is no file, and it e
 takes the names that it made along, if nobody has them open.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import secrets
@@ -16,6 +14,7 @@ from typing import Any
 
 from procession import _core
 from procession._base.arguments import integer
+from procession._base.public import public_in
 from procession._memory.domain import domains
 from procession._memory.handle import handles_travel
 from procession._shared import array as array  # tells the core and the pickler how Buffers and arrays travel
@@ -26,6 +25,7 @@ PREFIX = "psm_"
 LONGEST = 47  # bytes of a name
 
 
+@public_in("procession.shared_memory")
 class SharedMemory:
     """A block of shared memory with a name: the drop-in for ``multiprocessing.shared_memory.SharedMemory``.
 

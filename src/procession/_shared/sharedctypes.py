@@ -6,8 +6,6 @@ The bytes stand in a shared Buffer, as those of arrays do, and are found by thei
 element of an Array of structures as well) is sent as (Buffer, place, type). A small one costs one cell of the domain.
 """
 
-from __future__ import annotations
-
 import ctypes
 import operator
 import weakref
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, over
 from procession import _core
 from procession._base import stdlib
 from procession._base.arguments import label
+from procession._base.public import public_in
 from procession._memory.domain import domains
 from procession._memory.handle import handles_travel, not_shared
 from procession._shared import array as array  # tells the core and the pickler how Buffers and arrays travel
@@ -295,6 +294,7 @@ def _rebuild(kind: Any, lengths: tuple[int, ...], buffer: Any, at: int) -> Any:
 # ---- behind a lock ------------------------------------------------------------------------
 
 
+@public_in("procession.sharedctypes")
 class SynchronizedBase(_core.Guarded, Generic[T]):
     """An object and its lock. ``with v:`` takes the lock, as ``with v.get_lock():`` does."""
 
@@ -313,12 +313,14 @@ class SynchronizedBase(_core.Guarded, Generic[T]):
         return f"<{type(self).__name__} wrapper for {self._obj}>"
 
 
+@public_in("procession.sharedctypes")
 class Synchronized(SynchronizedBase[T]):
     """A number: ``value`` is read and written under the lock. ``v.value += 1`` is a read and a write: ``with v:`` around it."""
 
     value: Any = _core.GuardedAttribute("value")
 
 
+@public_in("procession.sharedctypes")
 class SynchronizedArray(SynchronizedBase[T]):
     """An array: each access to an element or a slice is under the lock."""
 
@@ -339,6 +341,7 @@ class SynchronizedArray(SynchronizedBase[T]):
             yield self[i]
 
 
+@public_in("procession.sharedctypes")
 class SynchronizedString(SynchronizedArray[T]):
     """An array of ``c_char``: ``value`` ends at the first NUL, ``raw`` is all of it."""
 

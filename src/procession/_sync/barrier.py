@@ -5,6 +5,7 @@ from typing import Any
 
 from procession import _core
 from procession._base.arguments import integer, label, seconds
+from procession._base.public import public
 from procession._base.statistics import BarrierStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
@@ -14,6 +15,7 @@ __all__ = ["Barrier"]
 MOST = 0xFFFFFF  # parties
 
 
+@public
 class Barrier(_core.Barrier):
     """The drop-in for ``multiprocessing.Barrier``: `parties` threads or processes wait for each other.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from procession import _core
 from procession._base.arguments import label
+from procession._base.public import public
 from procession._base.statistics import ConditionStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
@@ -23,6 +24,7 @@ class _Count(NamedTuple):
         return self.value
 
 
+@public
 class Condition(_core.Condition):
     """The drop-in for ``multiprocessing.Condition``: a lock, and a queue of those that wait to be notified.
 

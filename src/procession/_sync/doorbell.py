@@ -7,6 +7,7 @@ shared objects has a method ``_waits_on(want)`` that names them: a tuple of pair
 from typing import Any
 
 from procession import _core
+from procession._base.public import public
 
 __all__ = ["Doorbell", "WithDoorbell", "waits_on"]
 
@@ -26,6 +27,7 @@ def waits_on(obj: object, want: str = "get") -> Pairs | None:
     return ((obj, FOR[want]),) if isinstance(obj, _core.Shared) else None
 
 
+@public
 class Doorbell:
     """A descriptor that is readable while a shared object is ready.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from procession import _core
 from procession._base.arguments import label
+from procession._base.public import public
 from procession._base.statistics import EventStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
@@ -12,6 +13,7 @@ from procession._sync.doorbell import WithDoorbell
 __all__ = ["Event"]
 
 
+@public
 class Event(WithDoorbell, _core.Event):
     """The drop-in for ``multiprocessing.Event``: ``is_set set clear wait``.
 

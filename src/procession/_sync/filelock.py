@@ -10,13 +10,15 @@ import weakref
 from types import EllipsisType
 from typing import Any, NamedTuple, Self
 
+from procession import _core
 from procession._base.arguments import seconds
 from procession._base.errors import NotOwner
+from procession._base.public import public
 from procession._base.statistics import LockStatistics
+from procession._memory.domain import domains
 
 __all__ = ["FileLock"]
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks of one that waits for a limited time
 MODE = 0o666  # of a file that is made, less the umask
 
 
@@ -73,6 +75,7 @@ class _Held(NamedTuple):
     thread: int
 
 
+@public
 class FileLock:
     """A mutual exclusion lock that is a file: for programs of any language that agree on its path.
 
@@ -117,8 +120,7 @@ class FileLock:
     def acquire(self, block: bool = True, timeout: float | EllipsisType | None = ...) -> bool:
         """Take it; True if taken, False if not within `timeout` seconds. Ctrl-C reaches a waiter at once.
 
-        Without a `timeout` that of the lock holds. Who waits for a limited time looks every 50 ms; who waits for
-        ever sleeps in the kernel, and comes first.
+        Without a `timeout` that of the lock holds. Those that wait are served in order.
         """
         limit = 0.0 if not block else self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)
         held = self._held
@@ -147,7 +149,7 @@ class FileLock:
 
     def statistics(self) -> LockStatistics:
         """Owner and waiters at this instant, as far as ``/proc/locks`` tells. It names no process of another
-        pid namespace, and no waiter with a time-out.
+        pid namespace.
         """
         seen = _look(self._path)
         owner = os.getpid() if self._is_mine() else max(seen.owner, 0)
@@ -180,26 +182,11 @@ class FileLock:
             file.close()  # it was removed meanwhile, or replaced: what others lock is another file
 
     def _wait(self, file: io.FileIO, deadline: float | None) -> bool:
-        if deadline is None:
-            self._flock(file, fcntl.LOCK_EX)
-            return True
-        pause = FIRST_PAUSE
-        while not self._flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, LONGEST_PAUSE)
-        return True
-
-    def _flock(self, file: io.FileIO, how: int) -> bool:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
         try:
-            fcntl.flock(file, how)
-        except BlockingIOError:
-            return False
+            return _core.lock_file(file, left, domains.default)
         except OSError as error:
             raise OSError(error.errno, f"{error.strerror}: flock", self._path) from None
-        return True
 
     def __enter__(self) -> Self:
         if not self.acquire():

@@ -7,6 +7,7 @@ from typing import Any
 from procession import _core
 from procession._base.arguments import label
 from procession._base.errors import OwnerDied, OwnerDiedWarning
+from procession._base.public import public
 from procession._base.statistics import LockStatistics
 from procession._memory.domain import domains
 from procession._memory.handle import reduce_shared
@@ -39,6 +40,7 @@ def _describe(lock: "_core.Lock | _core.RLock | _core.Mutex") -> str:
     return f"<{type(lock).__name__} '{now.name}' {state}{waiting}>"
 
 
+@public
 class Lock(WithDoorbell, _core.Lock):
     """The drop-in for ``multiprocessing.Lock``: any process or thread may release it.
 
@@ -70,6 +72,7 @@ class Lock(WithDoorbell, _core.Lock):
         return reduce_shared(self)
 
 
+@public
 class RLock(WithDoorbell, _core.RLock):
     """The drop-in for ``multiprocessing.RLock``: its owner, a thread, may take it again.
 
@@ -96,6 +99,7 @@ class RLock(WithDoorbell, _core.RLock):
         return reduce_shared(self)
 
 
+@public
 class Mutex(WithDoorbell, _core.Mutex):
     """A mutual exclusion lock that only its owner, a thread, may release.
 

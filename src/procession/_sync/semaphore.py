@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from procession import _core
 from procession._base.arguments import integer, label
+from procession._base.public import public
 from procession._base.statistics import Holder, SemaphoreStatistics
 from procession._memory.domain import domains
 from procession._memory.ending import watch_end
@@ -18,6 +19,7 @@ BOUNDED, KEEP = 1, 2  # flags of a semaphore; KEEP: a death returns nothing
 watch_end()
 
 
+@public
 class Semaphore(WithDoorbell, _core.Semaphore):
     """The drop-in for ``multiprocessing.Semaphore``: `value` permits; any process or thread may take and release one.
 
@@ -104,6 +106,7 @@ class _SemLock:
         self._is_zero = semaphore.locked
 
 
+@public
 class BoundedSemaphore(Semaphore):
     """The drop-in for ``multiprocessing.BoundedSemaphore``: as Semaphore, and it never has more than its first permits.
 

@@ -1,0 +1,1 @@
+"""Work: tasks, who does them, and how their results come back. Pools stand on it."""
