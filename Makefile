@@ -76,6 +76,7 @@ stress: $(BUILT) $(TEST)  ## a short torture: random SIGKILLs through the Python
 	$(PY) -m tests.stress.waiting --kills $(KILLS) --seed $(SEED)
 	$(PY) -m tests.stress.piping --kills $(KILLS) --seed $(SEED)
 	$(PY) -m tests.stress.sharing --kills $(KILLS) --seed $(SEED)
+	$(PY) -m tests.stress.pooling --kills $(KILLS) --seed $(SEED)
 	$(PY) -m tests.stress.visiting --kills $(KILLS) --seed $(SEED)
 
 torture:  ## the long torture: 10,000 kills

@@ -3,7 +3,6 @@
 #endif
 #include "barrier.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include "heap.h"
 #include "patience.h"
 #include "slots.h"
-#include "sweep.h"
 #include "waits.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flags are the lower half");
@@ -247,32 +245,13 @@ has_ended(void *context)
                    wanted->round);
 }
 
-/* Has one died that waits here? Then its burial breaks the barrier. One waiter looks in each slice. */
+/* Has one died that waits here? Then its burial breaks the barrier. */
 static void
 look_for_dead(pn_barrier *barrier)
 {
     pn_barrier_cell *cell = barrier->cell;
-    int64_t now = pn_now();
-    if (now - atomic_load(&cell->looked) < pn_self()->slice_ns / 2) {
-        return;
-    }
-    atomic_store(&cell->looked, now);
-    bool is_sweep_due = false;
-    pn_waiter_walk walk = walk_lines(barrier);
-    for (pn_waiter *line; (line = pn_waiter_next(&walk)) != NULL;) {
-        uint64_t owner = atomic_load(&line->owner);
-        if (!pn_waiter_is_dead(barrier->domain, line)) {
-            continue;
-        }
-        if (owner >> 32 > PN_SLOTS) { /* it has no line that could be swept */
-            pn_barrier_bury(barrier->domain, barrier->offset, PN_SLOTS, (uint32_t)owner, false);
-        } else {
-            is_sweep_due = true;
-        }
-    }
-    if (is_sweep_due) {
-        pn_sweep(barrier->domain);
-    }
+    pn_waiters_look_for_dead(barrier->domain, &cell->waiters, barrier->offset, UINT64_MAX,
+                             &cell->looked, pn_barrier_bury);
 }
 
 static pn_status
@@ -286,17 +265,16 @@ sleep_until(awaited *wanted, int64_t deadline)
         }
         pn_watch watches[] = {{flags_of(barrier), (uint32_t)state},
                               {flags_of(barrier) + 1, (uint32_t)(state >> 32)}};
-        int64_t slice_end = pn_now() + pn_self()->slice_ns;
-        int64_t until = deadline < slice_end ? deadline : slice_end;
-        int error = pn_futex_wait_any(watches, 2, until) == 0 ? 0 : errno;
-        if (error == ETIMEDOUT && !has_ended(wanted)) {
+        bool passed;
+        pn_status status = pn_sleep_slice(watches, 2, deadline, &passed);
+        if (passed && !has_ended(wanted)) {
             look_for_dead(barrier);
         }
         if (has_ended(wanted)) {
             return PN_OK;
         }
-        if (error == ETIMEDOUT || error == EINTR) {
-            return error == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+        if (status != PN_OK) {
+            return status;
         }
     }
 }

@@ -24,13 +24,13 @@ typedef struct {
     pn_domain *domain;
     uint64_t offset;
     uint32_t want;
-    /* under the mutex of bell.c, while armed */
+    /* under the mutex of bell_parts.h, while armed */
     uint32_t line;
     uint32_t heard;
     pn_wait *wait;
 } pn_bell_item;
 
-/* All under the mutex of bell.c but the items' first three. */
+/* All under the mutex of bell_parts.h but the items' first three. */
 typedef struct pn_bell {
     struct pn_bell *next;
     int fd; /* -1: none yet, or none since a fork */

@@ -30,7 +30,7 @@ typedef struct pn_child {
     pn_domain *domain;
     uint32_t slot, generation;
     int64_t started; /* pn_now() just before it was forked */
-    /* under the mutex of children.c */
+    /* under the mutex of children_parts.h */
     unsigned references; /* the creator's, and the janitor's list's */
     struct pn_child *next;
     _Atomic bool traced; /* dead, but its tracer has not let go of it */

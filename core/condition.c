@@ -3,13 +3,10 @@
 #endif
 #include "condition.h"
 
-#include <errno.h>
-
 #include "futex.h"
 #include "heap.h"
 #include "patience.h"
 #include "slots.h"
-#include "sweep.h"
 #include "waits.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "futex words are low halves");
@@ -213,34 +210,13 @@ is_served(void *context)
            mine->ticket;
 }
 
-/* Was somebody notified who is dead? Then the sweep hands it on. One waiter looks in each slice. */
+/* Was somebody notified who is dead? Then the sweep hands it on. */
 static void
 look_for_dead(pn_condition *condition)
 {
     pn_condition_cell *cell = condition->cell;
-    int64_t now = pn_now();
-    if (now - atomic_load(&cell->looked) < pn_self()->slice_ns / 2) {
-        return;
-    }
-    atomic_store(&cell->looked, now);
-    uint64_t served = atomic_load(&cell->served);
-    bool is_sweep_due = false;
-    pn_waiter_walk walk = walk_lines(condition);
-    for (pn_waiter *line; (line = pn_waiter_next(&walk)) != NULL;) {
-        uint64_t owner = atomic_load(&line->owner);
-        if (ticket_of(line) >= served || !pn_waiter_is_dead(condition->domain, line)) {
-            continue;
-        }
-        if (owner >> 32 > PN_SLOTS) { /* it has no line that could be swept */
-            pn_condition_bury(condition->domain, condition->offset, PN_SLOTS, (uint32_t)owner,
-                              false);
-        } else {
-            is_sweep_due = true;
-        }
-    }
-    if (is_sweep_due) {
-        pn_sweep(condition->domain);
-    }
+    pn_waiters_look_for_dead(condition->domain, &cell->waiters, condition->offset,
+                             atomic_load(&cell->served), &cell->looked, pn_condition_bury);
 }
 
 static pn_status
@@ -256,17 +232,16 @@ sleep_in_line(pn_condition *condition, pn_waiter *line, turn *mine, int64_t dead
         /* The kernel's wake does not change the word: one that comes just before we sleep shows in `served`. */
         pn_watch watches[] = {{&line->word, PN_WAITERS},
                               {(pn_word *)&condition->cell->served, (uint32_t)served}};
-        int64_t slice_end = pn_now() + pn_self()->slice_ns;
-        int64_t until = deadline < slice_end ? deadline : slice_end;
-        int error = pn_futex_wait_any(watches, 2, until) == 0 ? 0 : errno;
-        if (error == ETIMEDOUT) {
+        bool passed;
+        pn_status status = pn_sleep_slice(watches, 2, deadline, &passed);
+        if (passed) {
             look_for_dead(condition);
         }
         if (is_served(mine)) {
             return PN_OK;
         }
-        if (error == ETIMEDOUT || error == EINTR) {
-            return error == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+        if (status != PN_OK) {
+            return status;
         }
     }
 }

@@ -75,8 +75,10 @@ after_fork_in_child(void)
         for (size_t i = 0; i < domain->held_capacity; i++) {
             domain->held[i].is_handed = false;
         }
-        if (index != PN_SLOTS) {
-            pn_slot_claim(domain, index, generation);
+        if (index != PN_SLOTS && pn_slot_claim(domain, index, generation) == PN_STALE) {
+            /* Given up: our parent was killed, and we did not run for a second. */
+            pn_slot_take(domain, PN_SLOT_PLAIN);
+            pn_object_hold_again(domain);
         }
         pthread_mutex_init(&domain->mutex, NULL);
     }

@@ -97,8 +97,8 @@ typedef struct pn_domain {
     bool visitor;                          /* it is another program's, and so are our children */
     bool ends_badly;                       /* this process has said so */
     char limit[112];                       /* after PN_NO_MEMORY: which limit bound, in words */
-    unsigned pins;                         /* children.c still needs the mapping; under its mutex */
-    pn_word bells;                         /* how many doorbells of this process are here: bell.h */
+    unsigned pins; /* children.c, guardian.c need the mapping; under their mutex */
+    pn_word bells; /* how many doorbells of this process are here: bell.h */
     struct pn_domain *next;
 } pn_domain;
 

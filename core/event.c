@@ -3,7 +3,6 @@
 #endif
 #include "event.h"
 
-#include <errno.h>
 #include <limits.h>
 
 #include "futex.h"
@@ -105,14 +104,6 @@ has_come(void *context)
     return (state & PN_EVENT_SET) || sets_in(state) != wanted->since;
 }
 
-/* One sleep; what the futex says. */
-static int
-sleep_once(pn_event *event, uint64_t state, int64_t until)
-{
-    pn_watch watches[] = {{flags_of(event), (uint32_t)state}, {sets_of(event), sets_in(state)}};
-    return pn_futex_wait_any(watches, 2, until) == 0 ? 0 : errno;
-}
-
 static pn_status
 sleep_until(awaited *wanted, int64_t deadline)
 {
@@ -127,15 +118,16 @@ sleep_until(awaited *wanted, int64_t deadline)
             !atomic_compare_exchange_strong(word, &state, state | PN_EVENT_ASLEEP)) {
             continue;
         }
-        int64_t slice_end = pn_now() + pn_self()->slice_ns;
-        int64_t until = deadline < slice_end ? deadline : slice_end;
-        int error = sleep_once(event, state | PN_EVENT_ASLEEP, until);
+        pn_watch watches[] = {{flags_of(event), (uint32_t)(state | PN_EVENT_ASLEEP)},
+                              {sets_of(event), sets_in(state)}};
+        bool passed;
+        pn_status status = pn_sleep_slice(watches, 2, deadline, &passed);
         help(event);
         if (has_come(wanted)) {
             return PN_OK;
         }
-        if (error == ETIMEDOUT || error == EINTR) {
-            return error == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+        if (status != PN_OK) {
+            return status;
         }
     }
 }

@@ -61,6 +61,19 @@ pn_futex_wait_any(const pn_watch *watches, int count, int64_t until)
     return woken < 0 ? -1 : 0;
 }
 
+pn_status
+pn_sleep_slice(const pn_watch *watches, int count, int64_t deadline, bool *passed)
+{
+    int64_t slice_end = pn_now() + pn_self()->slice_ns;
+    int64_t until = deadline < slice_end ? deadline : slice_end;
+    int error = pn_futex_wait_any(watches, count, until) == 0 ? 0 : errno;
+    *passed = error == ETIMEDOUT;
+    if (error == 0 || error == EAGAIN) {
+        return PN_OK;
+    }
+    return *passed && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+}
+
 int
 pn_futex_wake(pn_word *word, int n)
 {

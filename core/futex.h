@@ -4,6 +4,7 @@
 #define PN_FUTEX_H
 
 #include "platform.h"
+#include "status.h"
 
 /* Sleep while *word == expected, until `until`. 0, or -1 with errno EAGAIN
  * (it differed), EINTR or ETIMEDOUT. */
@@ -19,6 +20,10 @@ typedef struct {
 /* Sleep while all words have the values expected of them. Without futex_waitv
  * only the first is watched, so the caller's slice must be short. */
 int pn_futex_wait_any(const pn_watch *watches, int count, int64_t until);
+
+/* The same until `deadline`, but no longer than a slice of this thread: PN_OK: look again; PN_TIMEOUT: the deadline
+ * has passed; PN_INTERRUPTED: a signal came, or the slice is over. `*passed`: the time was up, of either. */
+pn_status pn_sleep_slice(const pn_watch *watches, int count, int64_t deadline, bool *passed);
 
 /* Wake up to n sleepers; how many were woken. */
 int pn_futex_wake(pn_word *word, int n);

@@ -3,7 +3,6 @@
 #endif
 #include "leader.h"
 
-#include <errno.h>
 #include <limits.h>
 
 #include "patience.h"
@@ -28,21 +27,15 @@ sleep_once(const pn_waiting *waiting, int64_t deadline)
     if (waiting->may_go(waiting->context)) {
         return PN_OK;
     }
-    int64_t slice_end = pn_now() + pn_self()->slice_ns;
-    int64_t until = deadline < slice_end ? deadline : slice_end;
     pn_watch watches[] = {{waiting->sleeper, PN_WAITERS},
                           {low_half(waiting->watched), seen},
                           {waiting->shut, 0},
                           {waiting->orphans, 0}};
-    int result = pn_futex_wait_any(watches, waiting->orphans != NULL ? 4 : 3, until);
-    if (result == 0 || errno == EAGAIN) {
-        return PN_OK;
-    }
-    bool in_time = errno != ETIMEDOUT;
-    if (!in_time && waiting->after_slice != NULL && waiting->after_slice(waiting->context)) {
-        return PN_OK;
-    }
-    return !in_time && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+    bool passed;
+    pn_status status = pn_sleep_slice(watches, waiting->orphans != NULL ? 4 : 3, deadline, &passed);
+    bool is_mended =
+        passed && waiting->after_slice != NULL && waiting->after_slice(waiting->context);
+    return is_mended ? PN_OK : status;
 }
 
 static pn_status

@@ -1,7 +1,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -369,11 +368,9 @@ pn_ring_join(pn_ring *ring, int64_t deadline)
         if (status != PN_FULL) {
             return status;
         }
-        int64_t slice_end = pn_now() + pn_self()->slice_ns;
-        int64_t until = deadline < slice_end ? deadline : slice_end;
         pn_watch watches[] = {{&leases->done, PN_WAITERS}, {&leases->acks, acks}, {shut, was_shut}};
-        int result = pn_futex_wait_any(watches, 3, until);
-        int error = result < 0 ? errno : 0;
+        bool passed;
+        status = pn_sleep_slice(watches, 3, deadline, &passed);
         if (atomic_load(&leases->zeros) != zeros) {
             /* As in the standard library, whatever was put after it. Whoever made it so may have been
              * killed before its wake, and the kernel wakes only one. */
@@ -383,13 +380,12 @@ pn_ring_join(pn_ring *ring, int64_t deadline)
         if (atomic_load(shut) != was_shut) {
             pn_futex_wake(shut, INT_MAX); /* [shut] as of a leader: the kernel wakes only one */
         }
-        if (error == EINTR) {
-            return PN_INTERRUPTED;
-        }
-        if (error == ETIMEDOUT) {
+        if (passed) {
             /* Some of it may be in the hands of the dead. */
             pn_sweep_sometimes(ring->domain);
-            return until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+        }
+        if (status != PN_OK) {
+            return status;
         }
     }
 }

@@ -122,6 +122,27 @@ pn_object_hold_all_for(pn_domain *domain, uint32_t slot)
 }
 
 void
+pn_object_hold_again(pn_domain *domain)
+{
+    if (pn_domain_enter(domain) != PN_OK) {
+        return;
+    }
+    size_t i = 0;
+    while (i < domain->held_capacity) {
+        uint64_t offset = domain->held[i].offset;
+        if (offset != 0 && !pn_object_valid(domain, offset)) {
+            pn_held_remove(domain, &domain->held[i]); /* which may move another one here */
+            continue;
+        }
+        if (offset != 0) {
+            set_bit(domain, offset, domain->slot);
+        }
+        i++;
+    }
+    pn_domain_leave(domain);
+}
+
+void
 pn_object_hand_at_fork(pn_domain *domain, uint64_t offset, bool is_handed)
 {
     pthread_mutex_lock(&domain->mutex);

@@ -103,6 +103,8 @@ bool pn_object_held(pn_domain *domain, uint64_t offset);
 void pn_object_hold_for(pn_domain *domain, uint64_t offset, uint32_t slot);
 /* Give it a bit on all that this process holds (before a fork); PN_SLOTS: a child without a line. */
 void pn_object_hold_all_for(pn_domain *domain, uint32_t slot);
+/* In a child whose bits were swept before it ran: take them again where the object is still there, and forget the others. */
+void pn_object_hold_again(pn_domain *domain);
 /* Until this is taken back, children that this process forks get it for their use, and do not only inherit it. */
 void pn_object_hand_at_fork(pn_domain *domain, uint64_t offset, bool is_handed);
 /* Is this the offset of a cell in use? Under header.lock. */

@@ -29,7 +29,9 @@ pn_semaphore_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t ge
     bool holds = held_of(read_line(&semaphore, slot)) != 0;
     /* Who buried it before may have been killed between its store and its wake. */
     bool may_wake = atomic_load(&cell->sleeper) != 0;
-    if (!holds && !may_wake) {
+    /* And who gave back, between its store and the count of what is free, which whoever enters repairs. */
+    bool may_count = atomic_load(&cell->inner.word) != 0;
+    if (!holds && !may_wake && !may_count) {
         return true;
     }
     bool is_kept = cell->flags & PN_SEMAPHORE_KEEP;
@@ -41,7 +43,7 @@ pn_semaphore_bury(pn_domain *domain, uint64_t offset, uint32_t slot, uint32_t ge
         is_kept = end == PN_END_CLEAN;
     }
     if (pn_semaphore_enter_until(&semaphore, pn_now() + LOOK_NS) != PN_OK) {
-        return false;
+        return !holds && !may_wake; /* somebody who lives is in it */
     }
     announce(cell);
     uint64_t line = read_line(&semaphore, slot);

@@ -1,8 +1,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <errno.h>
-
 #include "patience.h"
 #include "semaphore_parts.h"
 #include "slots.h"
@@ -31,13 +29,10 @@ sleep_once(pn_semaphore *semaphore, int64_t deadline)
                               memory_order_relaxed); /* ours as long as we lead */
         return status;
     }
-    int64_t slice_end = pn_now() + pn_self()->slice_ns;
-    int64_t until = deadline < slice_end ? deadline : slice_end;
     pn_watch watches[] = {{&cell->sleeper, PN_WAITERS}, {&cell->changes, changes}};
-    if (pn_futex_wait_any(watches, 2, until) == 0 || errno == EAGAIN) {
-        return PN_EMPTY;
-    }
-    return errno == ETIMEDOUT && until == deadline ? PN_TIMEOUT : PN_INTERRUPTED;
+    bool passed;
+    status = pn_sleep_slice(watches, 2, deadline, &passed);
+    return status == PN_OK ? PN_EMPTY : status;
 }
 
 static pn_status

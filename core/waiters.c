@@ -9,6 +9,7 @@
 
 #include "heap.h"
 #include "slots.h"
+#include "sweep.h"
 
 #define CHUNK_BYTES (UINT64_C(16) << 10)
 
@@ -54,6 +55,33 @@ pn_waiter_is_dead(pn_domain *domain, pn_waiter *line)
     }
     return atomic_load(&domain->slots[slot].generation) != generation ||
            !pn_slot_alive(domain, slot);
+}
+
+void
+pn_waiters_look_for_dead(pn_domain *domain, pn_waiters *waiters, uint64_t object, uint64_t below,
+                         _Atomic int64_t *looked, pn_bury bury)
+{
+    int64_t now = pn_now();
+    if (now - atomic_load(looked) < pn_self()->slice_ns / 2) {
+        return;
+    }
+    atomic_store(looked, now);
+    bool is_sweep_due = false;
+    pn_waiter_walk walk = pn_waiters_walk(domain, waiters);
+    for (pn_waiter *line; (line = pn_waiter_next(&walk)) != NULL;) {
+        uint64_t owner = atomic_load(&line->owner);
+        if (atomic_load(&line->ticket) >= below || !pn_waiter_is_dead(domain, line)) {
+            continue;
+        }
+        if (owner >> 32 > PN_SLOTS) {
+            bury(domain, object, PN_SLOTS, (uint32_t)owner, false);
+        } else {
+            is_sweep_due = true;
+        }
+    }
+    if (is_sweep_due) {
+        pn_sweep(domain);
+    }
 }
 
 /* ---- taking ---------------------------------------------------------------------- */

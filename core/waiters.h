@@ -79,6 +79,14 @@ pn_waiter_owner(uint32_t slot, uint32_t generation)
  * known: one that has come back hides its death. */
 bool pn_waiter_is_dead(pn_domain *domain, pn_waiter *line);
 
+/* At the end of a slice, for the object at `object`: has the owner of a line died whose ticket is below `below`? Then its
+ * burial is seen to: by a sweep, or here, if it has no line of the process table that could be swept. One waiter looks in
+ * each slice, by `looked`. */
+typedef bool (*pn_bury)(pn_domain *domain, uint64_t object, uint32_t slot, uint32_t generation,
+                        bool awaited);
+void pn_waiters_look_for_dead(pn_domain *domain, pn_waiters *waiters, uint64_t object,
+                              uint64_t below, _Atomic int64_t *looked, pn_bury bury);
+
 /* Under the object's lock: take a line; NULL: all are in use. */
 pn_waiter *pn_waiters_take(pn_domain *domain, pn_waiters *waiters, uint64_t ticket, uint32_t index);
 /* Give it back. */

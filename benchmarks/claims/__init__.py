@@ -12,6 +12,7 @@ from benchmarks.claims import (
     locks,
     pingpong,
     pipes,
+    pools,
     priorities,
     semaphores,
     starting,
@@ -37,6 +38,7 @@ ALL: list[Claim] = [
     joinable.CLAIM,
     priorities.CLAIM,
     dictionaries.CLAIM,
+    pools.CLAIM,
     starting.CLAIM,
     waiting.CLAIM,
 ]

@@ -51,9 +51,10 @@ pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, PyObj
     return 0;
 }
 
-int
-pn_parse_call(const char *function, const char *first_name, PyObject *const *args, Py_ssize_t count,
-              PyObject *names, pn_call *call)
+/* `alias`: another name of `block`, or NULL. */
+static int
+parse_call(const char *function, const char *first_name, const char *alias, PyObject *const *args,
+           Py_ssize_t count, PyObject *names, pn_call *call)
 {
     const char *known[3] = {first_name, "block", "timeout"};
     PyObject *values[3] = {NULL, NULL, NULL};
@@ -74,6 +75,9 @@ pn_parse_call(const char *function, const char *first_name, PyObject *const *arg
                 place = k;
             }
         }
+        if (alias != NULL && PyUnicode_CompareWithASCIIString(name, alias) == 0) {
+            place = 1;
+        }
         if (place < 0 || values[place] != NULL) {
             PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'",
                          function, name);
@@ -87,8 +91,20 @@ pn_parse_call(const char *function, const char *first_name, PyObject *const *arg
     }
     call->first = values[0];
     call->block = values[1] ? PyObject_IsTrue(values[1]) : 1;
-    call->timeout = values[2];
-    return call->block < 0 ? -1 : 0;
+    return call->block < 0 ? -1 : pn_deadline(values[2], &call->deadline);
+}
+
+int
+pn_parse_call(const char *function, const char *first_name, PyObject *const *args, Py_ssize_t count,
+              PyObject *names, pn_call *call)
+{
+    return parse_call(function, first_name, NULL, args, count, names, call);
+}
+
+int
+pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, pn_call *call)
+{
+    return parse_call("acquire", NULL, "blocking", args, count, names, call);
 }
 
 void

@@ -16,6 +16,23 @@ room(pn_writer *out, size_t more)
     return out->used + more > out->capacity ? pn_writer_grow(out, more) : out->bytes + out->used;
 }
 
+/* What is read back, and how far. */
+typedef struct {
+    const char *at, *end;
+} pn_reader;
+
+/* The next bytes; false if there are not as many. */
+static inline bool
+pn_read(pn_reader *in, void *target, size_t length)
+{
+    if ((size_t)(in->end - in->at) < length) {
+        return false;
+    }
+    memcpy(target, in->at, length);
+    in->at += length;
+    return true;
+}
+
 /* --- codec.c: writing records --- */
 
 /* The objects that an item names, each once. Too many are counted, not kept. */

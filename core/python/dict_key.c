@@ -200,25 +200,10 @@ pn_key_encode(pn_writer *out, PyObject *key, uint32_t *length, uint32_t *shown)
 
 /* ---- back ------------------------------------------------------------------------ */
 
-typedef struct {
-    const char *at, *end;
-} reader;
-
-static bool
-take(reader *in, void *target, size_t length)
-{
-    if ((size_t)(in->end - in->at) < length) {
-        return false;
-    }
-    memcpy(target, in->at, length);
-    in->at += length;
-    return true;
-}
-
-static PyObject *get_key(reader *in);
+static PyObject *get_key(pn_reader *in);
 
 static PyObject *
-get_tuple(reader *in, uint32_t count)
+get_tuple(pn_reader *in, uint32_t count)
 {
     if (count > (size_t)(in->end - in->at)) {
         return pn_broken_record(); /* an element is one byte at least */
@@ -245,13 +230,13 @@ get_large(const char *bytes, uint32_t length)
 }
 
 static PyObject *
-get_key(reader *in)
+get_key(pn_reader *in)
 {
     char tag;
     int64_t integer;
     double value;
     uint32_t length;
-    if (!take(in, &tag, 1)) {
+    if (!pn_read(in, &tag, 1)) {
         return pn_broken_record();
     }
     switch (tag) {
@@ -262,14 +247,14 @@ get_key(reader *in)
     case 'F':
         Py_RETURN_FALSE;
     case 'i':
-        return take(in, &integer, sizeof(integer)) ? PyLong_FromLongLong(integer)
-                                                   : pn_broken_record();
+        return pn_read(in, &integer, sizeof(integer)) ? PyLong_FromLongLong(integer)
+                                                      : pn_broken_record();
     case 'd':
-        return take(in, &value, sizeof(value)) ? PyFloat_FromDouble(value) : pn_broken_record();
+        return pn_read(in, &value, sizeof(value)) ? PyFloat_FromDouble(value) : pn_broken_record();
     default:
         break;
     }
-    if (!take(in, &length, sizeof(length))) {
+    if (!pn_read(in, &length, sizeof(length))) {
         return pn_broken_record();
     }
     if (tag == 't') {
@@ -295,6 +280,6 @@ get_key(reader *in)
 PyObject *
 pn_key_decode(const char *bytes, size_t length)
 {
-    reader in = {bytes, bytes + length};
+    pn_reader in = {bytes, bytes + length};
     return get_key(&in);
 }

@@ -104,39 +104,6 @@ acquire(SharedObject *self, bool block, int64_t deadline, pn_status *status)
     return -1;
 }
 
-int
-pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
-                 int64_t *deadline)
-{
-    PyObject *block_argument = count > 0 ? args[0] : NULL;
-    PyObject *timeout = count > 1 ? args[1] : NULL;
-    Py_ssize_t keywords = names ? PyTuple_GET_SIZE(names) : 0;
-    if (count > 2) {
-        PyErr_SetString(PyExc_TypeError, "acquire() takes block and timeout");
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < keywords; i++) {
-        PyObject *name = PyTuple_GET_ITEM(names, i);
-        PyObject **target = NULL;
-        if (PyUnicode_CompareWithASCIIString(name, "block") == 0 ||
-            PyUnicode_CompareWithASCIIString(name, "blocking") == 0) {
-            target = &block_argument;
-        } else if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
-            target = &timeout;
-        }
-        if (target == NULL || *target != NULL) {
-            PyErr_Format(PyExc_TypeError, "acquire() got an unexpected argument '%U'", name);
-            return -1;
-        }
-        *target = args[count + i];
-    }
-    *block = block_argument == NULL ? 1 : PyObject_IsTrue(block_argument);
-    if (*block < 0) {
-        return -1;
-    }
-    return pn_deadline(timeout, deadline);
-}
-
 PyDoc_STRVAR(acquire_doc,
              "acquire($self, block=True, timeout=None)\n--\n\n"
              "Take it; True if taken, False if not within `timeout` seconds.\n\n"
@@ -145,13 +112,12 @@ PyDoc_STRVAR(acquire_doc,
 static PyObject *
 lock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    int block = 1;
-    int64_t deadline = PN_FOREVER;
-    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
+    pn_call call = PN_CALL;
+    if ((count || names) && pn_parse_acquire(args, count, names, &call) < 0) {
         return NULL;
     }
     pn_status status;
-    int taken = acquire(self, block, deadline, &status);
+    int taken = acquire(self, call.block, call.deadline, &status);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -180,16 +146,15 @@ mutex_taken(SharedObject *self, int taken, pn_status status)
 static PyObject *
 mutex_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    int block = 1;
-    int64_t deadline = PN_FOREVER;
-    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
+    pn_call call = PN_CALL;
+    if ((count || names) && pn_parse_acquire(args, count, names, &call) < 0) {
         return NULL;
     }
     pn_lock *lock = lock_of(self);
     if (lock == NULL) {
         return NULL;
     }
-    if (pn_lock_mine(lock) && block && deadline == PN_FOREVER) {
+    if (pn_lock_mine(lock) && call.block && call.deadline == PN_FOREVER) {
         PyErr_Format(PyExc_RuntimeError,
                      "Mutex '%s' is held by this very thread: acquiring it again would wait "
                      "for ever. Use an RLock.",
@@ -197,16 +162,15 @@ mutex_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
         return NULL;
     }
     pn_status status;
-    int taken = acquire(self, block, deadline, &status);
+    int taken = acquire(self, call.block, call.deadline, &status);
     return mutex_taken(self, taken, status);
 }
 
 static PyObject *
 rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    int block = 1;
-    int64_t deadline = PN_FOREVER;
-    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
+    pn_call call = PN_CALL;
+    if ((count || names) && pn_parse_acquire(args, count, names, &call) < 0) {
         return NULL;
     }
     pn_lock *lock = lock_of(self);
@@ -218,7 +182,7 @@ rlock_acquire(SharedObject *self, PyObject *const *args, Py_ssize_t count, PyObj
         Py_RETURN_TRUE;
     }
     pn_status status;
-    int taken = acquire(self, block, deadline, &status);
+    int taken = acquire(self, call.block, call.deadline, &status);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 

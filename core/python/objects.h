@@ -255,11 +255,6 @@ PyObject *pn_py_dispositions(PyObject *module, PyObject *none);
 PyObject *pn_raise(pn_status status, pn_domain *domain, const char *what, const char *name);
 PyObject *pn_raise_named(const char *module, const char *exception, const char *format, ...);
 
-/* --- lock_object.c --- */
-/* The arguments of acquire(block=True, timeout=None); -1 with an exception. */
-int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, int *block,
-                     int64_t *deadline);
-
 /* --- wait_object.c --- */
 PyObject *pn_py_wait_any(PyObject *module, PyObject *args);
 
@@ -277,12 +272,17 @@ int pn_only_timeout(const char *what, PyObject *const *args, Py_ssize_t count, P
 typedef struct {
     PyObject *first;
     int block;
-    PyObject *timeout;
+    int64_t deadline;
 } pn_call;
+
+/* Without arguments. */
+#define PN_CALL ((pn_call){.block = 1, .deadline = PN_FOREVER})
 
 /* `first_name` NULL: there is no first. -1 with an exception. */
 int pn_parse_call(const char *function, const char *first_name, PyObject *const *args,
                   Py_ssize_t count, PyObject *names, pn_call *call);
+/* The arguments of acquire(block=True, timeout=None), of which the first may be called `blocking`. */
+int pn_parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, pn_call *call);
 /* get_nowait() on a queue that has items waits so long for another taker to finish. */
 #define PN_NOWAIT_NS (50 * 1000000LL)
 /* Prepare this thread for sleeping: the main thread must look for signals more often. */

@@ -173,15 +173,13 @@ static PyObject *
 priority_get(PriorityObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     pn_call call;
-    int64_t deadline = PN_FOREVER;
-    if (pn_parse_call("get", NULL, args, count, names, &call) < 0 || check_open(self) < 0 ||
-        pn_deadline(call.timeout, &deadline) < 0) {
+    if (pn_parse_call("get", NULL, args, count, names, &call) < 0 || check_open(self) < 0) {
         return NULL;
     }
     uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = 1};
     PyObject *result = NULL;
-    if (take(self, &sink, call.block, deadline) == 0) {
+    if (take(self, &sink, call.block, call.deadline) == 0) {
         result = pn_decode(self->state, &self->shared, (const pn_record *)sink.bytes);
     }
     pn_sink_free(&sink);

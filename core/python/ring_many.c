@@ -51,11 +51,9 @@ const char pn_put_many_doc[] =
 PyObject *
 pn_ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    pn_call call = {.block = 1};
-    int64_t deadline = PN_FOREVER;
+    pn_call call = PN_CALL;
     if (pn_parse_call("put_many", "items", args, count, names, &call) < 0 ||
-        pn_ring_check_open(self) < 0 ||
-        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+        pn_ring_check_open(self) < 0) {
         return NULL;
     }
     uint64_t stack[PN_STACK_BUFFER * 4 / sizeof(uint64_t)];
@@ -68,7 +66,7 @@ pn_ring_put_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyOb
     }
     while (result == 0 && at < out.used) {
         pn_batch batch = next_batch(&out, at, self->ring.cell);
-        result = pn_ring_put_batch(self, &batch, call.block, deadline);
+        result = pn_ring_put_batch(self, &batch, call.block, call.deadline);
         if (result == 0) {
             if (batch.handles) {
                 pn_release_records(self->shared.domain, batch.bytes, batch.length);
@@ -170,11 +168,9 @@ const char pn_get_many_doc[] =
 PyObject *
 pn_ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    pn_call call = {.block = 1};
-    int64_t deadline = PN_FOREVER;
+    pn_call call = PN_CALL;
     if (pn_parse_call("get_many", "max_items", args, count, names, &call) < 0 ||
-        pn_ring_check_open(self) < 0 ||
-        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+        pn_ring_check_open(self) < 0) {
         return NULL;
     }
     Py_ssize_t most = PyNumber_AsSsize_t(call.first, PyExc_OverflowError);
@@ -188,7 +184,7 @@ pn_ring_get_many(RingObject *self, PyObject *const *args, Py_ssize_t count, PyOb
     uint64_t stack[PN_STACK_BUFFER * 4 / sizeof(uint64_t)];
     pn_sink sink = {.bytes = (char *)stack, .capacity = sizeof(stack), .limit = (uint64_t)most};
     PyObject *result = NULL;
-    if (pn_ring_take(self, &sink, call.block, deadline) == 0) {
+    if (pn_ring_take(self, &sink, call.block, call.deadline) == 0) {
         result = decode_all(self, &sink);
     }
     pn_sink_free(&sink);

@@ -105,15 +105,13 @@ PyDoc_STRVAR(put_doc,
 static PyObject *
 ring_put(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    pn_call call = {.block = 1};
+    pn_call call = PN_CALL;
     if (count == 1 && names == NULL) {
         call.first = args[0];
     } else if (pn_parse_call("put", "obj", args, count, names, &call) < 0) {
         return NULL;
     }
-    int64_t deadline = PN_FOREVER;
-    if (pn_ring_check_open(self) < 0 ||
-        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+    if (pn_ring_check_open(self) < 0) {
         return NULL;
     }
     uint64_t stack[PN_STACK_BUFFER / sizeof(uint64_t)];
@@ -126,7 +124,7 @@ ring_put(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *na
                           .count = 1,
                           .weight = pn_record_weight(record),
                           .handles = record->flags & PN_RECORD_HANDLES};
-        result = pn_ring_put_batch(self, &batch, call.block, deadline);
+        result = pn_ring_put_batch(self, &batch, call.block, call.deadline);
         if (record->flags) {
             pn_release_records(self->shared.domain, out.bytes, out.used);
         }
@@ -187,16 +185,14 @@ PyDoc_STRVAR(get_doc,
 static inline int
 take_for(RingObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names, pn_sink *sink)
 {
-    pn_call call = {.block = 1};
-    int64_t deadline = PN_FOREVER;
+    pn_call call = PN_CALL;
     if ((count || names) && pn_parse_call("get", NULL, args, count, names, &call) < 0) {
         return -1;
     }
-    if (pn_ring_check_open(self) < 0 ||
-        (call.timeout && pn_deadline(call.timeout, &deadline) < 0)) {
+    if (pn_ring_check_open(self) < 0) {
         return -1;
     }
-    return pn_ring_take(self, sink, call.block, deadline);
+    return pn_ring_take(self, sink, call.block, call.deadline);
 }
 
 int

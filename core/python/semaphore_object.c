@@ -95,18 +95,17 @@ try_now(SemaphoreObject *self, pn_semaphore *semaphore)
 static PyObject *
 semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    int block = 1;
-    int64_t deadline = PN_FOREVER;
-    if ((count || names) && pn_parse_acquire(args, count, names, &block, &deadline) < 0) {
+    pn_call call = PN_CALL;
+    if ((count || names) && pn_parse_acquire(args, count, names, &call) < 0) {
         return NULL;
     }
     pn_semaphore semaphore;
     if (!open_it(self, &semaphore)) {
         return NULL;
     }
-    pn_status status = block ? pn_semaphore_try(&semaphore) : try_now(self, &semaphore);
-    if (block && (status == PN_EMPTY || status == PN_BUSY)) {
-        status = wait_for(self, &semaphore, true, deadline);
+    pn_status status = call.block ? pn_semaphore_try(&semaphore) : try_now(self, &semaphore);
+    if (call.block && (status == PN_EMPTY || status == PN_BUSY)) {
+        status = wait_for(self, &semaphore, true, call.deadline);
     } else if (status == PN_EMPTY) {
         pn_sweep_sometimes(
             semaphore.domain); /* who only asks again and again finds those of the dead, too */

@@ -179,25 +179,10 @@ pn_tree_encode(pn_writer *out, PyObject *obj)
 
 /* ---- back ----------------------------------------------------------------------- */
 
-typedef struct {
-    const unsigned char *at, *end;
-} reader;
-
-static bool
-read_bytes(reader *in, void *target, size_t length)
-{
-    if ((size_t)(in->end - in->at) < length) {
-        return false;
-    }
-    memcpy(target, in->at, length);
-    in->at += length;
-    return true;
-}
-
-static PyObject *decode_tree(reader *in);
+static PyObject *decode_tree(pn_reader *in);
 
 static PyObject *
-decode_sequence(reader *in, char tag, uint32_t count)
+decode_sequence(pn_reader *in, char tag, uint32_t count)
 {
     if (count > (size_t)(in->end - in->at)) {
         return pn_broken_record(); /* an element is one byte at least */
@@ -217,7 +202,7 @@ decode_sequence(reader *in, char tag, uint32_t count)
 }
 
 static PyObject *
-decode_dict(reader *in, uint32_t count)
+decode_dict(pn_reader *in, uint32_t count)
 {
     PyObject *result = PyDict_New();
     for (uint32_t i = 0; result != NULL && i < count; i++) {
@@ -233,11 +218,11 @@ decode_dict(reader *in, uint32_t count)
 }
 
 static PyObject *
-decode_tree(reader *in)
+decode_tree(pn_reader *in)
 {
     unsigned char tag, narrow;
     uint32_t wide = 0;
-    if (!read_bytes(in, &tag, 1)) {
+    if (!pn_read(in, &tag, 1)) {
         return pn_broken_record();
     }
     switch (tag) {
@@ -249,27 +234,27 @@ decode_tree(reader *in)
         Py_RETURN_FALSE;
     case 'i': {
         int32_t value;
-        return read_bytes(in, &value, 4) ? PyLong_FromLong(value) : pn_broken_record();
+        return pn_read(in, &value, 4) ? PyLong_FromLong(value) : pn_broken_record();
     }
     case 'l': {
         long long value;
-        return read_bytes(in, &value, 8) ? PyLong_FromLongLong(value) : pn_broken_record();
+        return pn_read(in, &value, 8) ? PyLong_FromLongLong(value) : pn_broken_record();
     }
     case 'd': {
         double value;
-        return read_bytes(in, &value, 8) ? PyFloat_FromDouble(value) : pn_broken_record();
+        return pn_read(in, &value, 8) ? PyFloat_FromDouble(value) : pn_broken_record();
     }
     case 'a':
     case 's':
     case 'b':
     case 't':
-        if (!read_bytes(in, &narrow, 1)) {
+        if (!pn_read(in, &narrow, 1)) {
             return pn_broken_record();
         }
         wide = narrow;
         break;
     default:
-        if (!read_bytes(in, &wide, 4)) {
+        if (!pn_read(in, &wide, 4)) {
             return pn_broken_record();
         }
     }
@@ -282,7 +267,7 @@ decode_tree(reader *in)
     if (wide > (size_t)(in->end - in->at)) {
         return pn_broken_record();
     }
-    const char *bytes = (const char *)in->at;
+    const char *bytes = in->at;
     in->at += wide;
     switch (tag) {
     case 'a':
@@ -302,6 +287,6 @@ decode_tree(reader *in)
 PyObject *
 pn_tree_decode(const char *bytes, size_t length)
 {
-    reader in = {(const unsigned char *)bytes, (const unsigned char *)bytes + length};
+    pn_reader in = {bytes, bytes + length};
     return decode_tree(&in);
 }

@@ -19,6 +19,7 @@
     LIST(broken)                                                                                   \
     LIST(name)                                                                                     \
     LIST(listen)                                                                                   \
+    LIST(heard)                                                                                    \
     LIST(semaphore)                                                                                \
     LIST(barrier)                                                                                  \
     LIST(condition)                                                                                \

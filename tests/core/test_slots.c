@@ -131,6 +131,62 @@ a_full_table_is_swept_and_then_refuses(void)
     pn_domain_close(domain);
 }
 
+/* The child of a fork stands still before it claims its line, if there is a pipe to read from. */
+static int gate = -1;
+
+static void
+stand_still(void)
+{
+    char byte;
+    if (gate >= 0 && read(gate, &byte, 1) != 1) {
+        _exit(9);
+    }
+}
+
+/* Its parent was killed, and it did not run for a second: its line was given up, and with it what it holds. */
+static void
+a_fork_that_comes_too_late_holds_what_is_still_there(void)
+{
+    pn_domain *domain = make_domain(0);
+    uint64_t kept, lost;
+    uint32_t generation;
+    int go[2], done[2];
+    char byte;
+    CHECK(pipe(go) == 0 && pipe(done) == 0);
+    CHECK(pn_object_new(domain, PN_OBJECT_LOCK, "kept", &kept, &generation) == PN_OK);
+    pid_t parent = fork();
+    if (parent == 0) {
+        CHECK(pn_object_new(domain, PN_OBJECT_LOCK, "lost", &lost, &generation) == PN_OK);
+        gate = go[0];
+        if (fork() == 0) {
+            CHECK(domain->slot != PN_SLOTS && pn_slot_alive(domain, domain->slot));
+            CHECK(pn_object_held(domain, kept) && !pn_object_held(domain, lost));
+            pn_object_drop(domain, lost); /* of which it knows nothing any more */
+            CHECK(write(done[1], "1", 1) == 1 && read(go[0], &byte, 1) == 1);
+            pn_object_drop(domain, kept);
+            CHECK(write(done[1], "1", 1) == 1);
+            _exit(0);
+        }
+        kill(getpid(), SIGKILL);
+    }
+    CHECK(waitpid(parent, NULL, 0) == parent);
+    for (uint32_t i = 0; i < PN_SLOTS; i++) {
+        domain->slots[i].reserved_at -= INT64_C(2000000000);
+    }
+    pn_sweep(domain);
+    CHECK(count_slots(domain) == 1 && count_objects(domain) == 1);
+    CHECK(write(go[1], "1", 1) == 1 && read(done[0], &byte, 1) == 1);
+    pn_object_drop(domain, kept);
+    CHECK(count_objects(domain) == 1); /* the child's */
+    CHECK(write(go[1], "1", 1) == 1 && read(done[0], &byte, 1) == 1);
+    CHECK(count_objects(domain) == 0);
+    while (count_slots(domain) != 1) {
+        pn_sweep(domain);
+    }
+    CHECK_SOUND(audit_domain(domain));
+    pn_domain_close(domain);
+}
+
 /* It has no bit in any set of holders, and no object of its goes all the same; nor does one stay. */
 static void
 a_process_without_a_line_holds_objects(void)
@@ -385,12 +441,14 @@ a_line_is_read_while_somebody_waits_there(void)
 int
 main(void)
 {
+    pthread_atfork(NULL, NULL, stand_still); /* before that of the first domain */
     RUN(a_line_is_reserved_claimed_and_swept);
     RUN(who_was_reserved_and_never_began_is_given_up);
     RUN(a_pid_that_came_back_is_not_taken_for_the_dead);
     RUN(an_owner_whose_pid_another_line_has_too_lives);
     RUN(an_owner_without_a_line_lives);
     RUN(a_full_table_is_swept_and_then_refuses);
+    RUN(a_fork_that_comes_too_late_holds_what_is_still_there);
     RUN(a_process_without_a_line_holds_objects);
     RUN(a_dead_child_leaves_nothing);
     RUN(a_killed_process_that_is_a_secret_is_not_taken_for_clean);

@@ -108,11 +108,22 @@ def test_threads_that_a_library_ends_before_a_fork_are_no_reason() -> None:
 import os
 os.environ.pop("OPENBLAS_NUM_THREADS", None), os.environ.pop("OMP_NUM_THREADS", None)
 import numpy, procession
-numpy.ones((300, 300)) @ numpy.ones((300, 300))
-process = procession.Process(target=int, start_method="fork")
-process.start()
-process.join()
-print(process.outcome)
+def threads():
+    return len(os.listdir("/proc/self/task"))
+def multiply():
+    assert (numpy.ones((300, 300)) @ numpy.ones((300, 300)) == 300).all()
+def in_child():
+    before = threads()  # OpenBLAS has none here, and starts them anew
+    multiply()
+    assert before == 1 < threads()
+multiply()
+assert threads() > 1
+for _ in range(3):  # each time they are there again
+    process = procession.Process(target=in_child, start_method="fork")
+    process.start()
+    process.join()
+    print(process.outcome)
+    multiply()
 """
     result = run(program, "-W", "default")
-    assert (result.stdout, result.stderr) == ("finished\n", "")
+    assert (result.stdout, result.stderr) == ("finished\n" * 3, "")

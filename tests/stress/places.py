@@ -107,8 +107,12 @@ class Places:
             if now - self.last[seat][1] > STUCK:
                 raise RuntimeError(f"stuck: pid {process.pid}, {target.__name__}, {place!r}")
 
+    def choose(self) -> int:
+        """Whom to kill next."""
+        return self.rng.randrange(len(self.seats))
+
     def strike(self) -> None:
-        seat = self.rng.randrange(len(self.seats))
+        seat = self.choose()
         self.end(seat)
         self.after_death(seat)
         self.sit(seat)

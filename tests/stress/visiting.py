@@ -246,6 +246,12 @@ class Visiting(places.Places):
         self.last[seat] = (int(self.beats[seat]), time.monotonic())
         self.begun[seat] = False
 
+    def choose(self) -> int:
+        """Mostly not a shop that is not open yet: an interpreter takes its time, and nobody could come."""
+        seat = super().choose()
+        is_opening = seat < SHOPS and not self.begun[seat]
+        return self.rng.randrange(SHOPS, SEATS) if is_opening and self.rng.random() < 0.8 else seat
+
     def end(self, seat: int) -> None:
         self.town.lives[seat] += 1  # before: whoever finds it inside may come in from now on
         super().end(seat)

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import queue as standard
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ BASES: dict[str, type[BaseException]] = {
     "RemoteTraceback": Exception,
     "ShutDown": Exception,
     "StaleHandle": ValueError,
+    "WorkerDied": BrokenProcessPool,
 }
 
 

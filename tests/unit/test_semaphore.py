@@ -116,8 +116,8 @@ def test_none_in_time(kind: Kind) -> None:
     ("arguments", "error"),
     [
         ({"timeout": "soon"}, "timeout must be seconds"),
-        ({"tiemout": 1}, "unexpected argument 'tiemout'"),
-        ({"block": True, "blocking": True}, "unexpected argument"),
+        ({"tiemout": 1}, "unexpected or repeated argument 'tiemout'"),
+        ({"block": True, "blocking": True}, "unexpected or repeated argument"),
     ],
 )
 def test_wrong_arguments_of_acquire(kind: Kind, arguments: dict[str, Any], error: str) -> None:

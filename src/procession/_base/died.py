@@ -16,7 +16,9 @@ class WorkerDied(BrokenProcessPool):
     ours), and so does ``exitcode``, as ``Process.exitcode`` does.
     """
 
-    def __init__(self, text: str, pid: int, name: str, outcome: Any, exitcode: int | None) -> None:
+    def __init__(
+        self, text: str, pid: int = 0, name: str = "", outcome: Any = None, exitcode: int | None = None
+    ) -> None:
         super().__init__(text)
         self.pid = pid
         self.name = name

@@ -1,6 +1,6 @@
 """Those who watch over children: the janitor thread in this process, the guardian beside it.
 
-The janitor is C (``core/children.c``); here it is sent away around forks, given the guardian's command, and the
+The janitor is C (``core/janitor.c``); here it is sent away around forks, given the guardian's command, and the
 guardian's doorbell is rung when a child was started.
 """
 

@@ -2,7 +2,6 @@
 
 import os
 
-from procession._base.public import public
 from procession._memory.domain import domains
 from procession._process import stdlib
 from procession._process.child import run_reported
@@ -58,7 +57,6 @@ class _Outcome:
         return self._compute(instance) if instance is not None else self  # type: ignore[return-value]
 
 
-@public
 class Process(stdlib.BaseProcess):
     """The drop-in for ``multiprocessing.Process``.
 
@@ -110,6 +108,11 @@ class Process(stdlib.BaseProcess):
         self.__dict__["run"] = run_reported(self.run, domains.current())
         return int(super()._bootstrap(parent_sentinel))  # type: ignore[misc]
 
+    def __reduce_ex__(self, protocol: "Any") -> "tuple[Any, ...]":
+        reduced: tuple[Any, ...] = super().__reduce_ex__(protocol)  # type: ignore[assignment]
+        # By the name of its class a child would get all that starts processes.
+        return (_make_again, (), reduced[2]) if type(self) is Process else reduced
+
     def _started(self, what: str) -> "Popen":
         self._check_closed()  # type: ignore[attr-defined]
         popen: Popen | None = self._popen  # type: ignore[attr-defined]
@@ -152,3 +155,10 @@ class Process(stdlib.BaseProcess):
         self._check_closed()  # type: ignore[attr-defined]
         popen: Popen | None = self._popen  # type: ignore[attr-defined]
         return None if popen is None else Process._started(self, "ask").outcome()
+
+
+def _make_again() -> Process:
+    return Process.__new__(Process)
+
+
+Process.__module__ = "procession"  # as _base/public.py does, which a spawned child needs not

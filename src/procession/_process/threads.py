@@ -9,8 +9,8 @@ from procession._base.errors import ForkWarning
 
 __all__ = ["warn_of_threads"]
 
-JANITOR = "pn-janitor"  # core/children.c: away while this process forks
-BELLS = "pn-bells"  # core/bell.c: the same
+JANITOR = "pn-janitor"  # core/janitor.c: away while this process forks
+BELLS = "pn-bells"  # core/bell_thread.c: the same
 FILE_LOCK = "pn-filelock"  # core/filelock.c: beside a thread that waits, which is named itself
 
 _warned: int | None = None  # the process that has had its warning

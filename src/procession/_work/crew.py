@@ -3,11 +3,13 @@
 A death is an event: each worker has a descriptor that is readable from its end on.
 """
 
+import contextlib
 import os
 import select
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from procession._channels.wait import wait
@@ -74,7 +76,7 @@ class ProcessCrew:
 
     def fill(self) -> None:
         """Start as many as are missing; raises what starting a process raises."""
-        with self._hiring:
+        with self._hiring, _without_ctrl_c():
             while len(self.members) < self._size:
                 process = self.make()
                 process.start()
@@ -124,6 +126,16 @@ class ProcessCrew:
 
     def join(self) -> None:
         """They have ended when ``end()`` returns."""
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A new process inherits what is blocked: it lets SIGINT through when it has a handler for it (``worker.py``)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _see_it_swept(pid: int) -> None:

@@ -8,6 +8,7 @@ import threading
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from multiprocessing import TimeoutError  # noqa: A004 - its name there
 from multiprocessing import pool as theirs
 from types import GenericAlias
@@ -142,7 +143,7 @@ class MapResult(ApplyResult[list[T]], theirs.MapResult[T]):
         else:
             chunks = self._chunks
             self._chunks = {}
-            self._finish(True, [item for index in range(self._settled) for item in chunks.pop(index)])
+            self._finish(True, list(chain.from_iterable(map(chunks.pop, range(self._settled)))))
 
     def abandon(self, error: BaseException) -> None:
         """Nothing more will come."""

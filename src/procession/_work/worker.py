@@ -78,6 +78,7 @@ def _leave_signals_to_the_owner() -> None:
     A function that does nothing, and not SIG_IGN, which programs that a task runs would inherit.
     """
     signal.signal(signal.SIGINT, _ignore)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked until here (crew.py)
     signal.set_wakeup_fd(-1)  # of an event loop that a forked child has a copy of
 
 
