@@ -11,15 +11,7 @@ process.start()
 process.join()
 """
 NEEDED = [
-    *(
-        "procession",
-        "procession._base",
-        "procession._base.public",
-        "procession._core",
-        "procession._memory",
-        "procession._memory.domain",
-        "procession._process",
-    ),
+    *("procession", "procession._core", "procession._memory", "procession._memory.domain", "procession._process"),
     *("procession._process.child", "procession._process.process", "procession._process.prologue"),
     "procession._process.stdlib",
 ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["TREE_MARK", "begin", "know_process", "leave_report", "run_reported", "spawn_main"]
+__all__ = ["TREE_MARK", "begin", "leave_report", "run_reported", "spawn_main"]
 
 # What a process runs with subprocess inherits it; when the process is killed, the guardian ends what carries it.
 TREE_MARK = "PROCESSION_TREE"
@@ -40,13 +40,6 @@ def begin(domain: _core.Domain, parent: int, tied: bool) -> int:
         reader, writer = os.pipe()
         os.close(writer)
         return reader
-
-
-def know_process() -> None:
-    """Find the class of what is sent, which is ``procession.Process``, without what starts others, which comes with that name."""
-    from procession._process.process import Process  # noqa: PLC0415 - it imports this file
-
-    sys.modules["procession"].Process = Process  # type: ignore[attr-defined]
 
 
 def leave_report(domain: _core.Domain, error: BaseException) -> None:
@@ -81,7 +74,6 @@ def spawn_main(pipe: int, domain_fd: int, uuid: str, slot: int, generation: int,
     atexit.register(domain.leave)  # registered first, so the last to run
     if more["tracker"] is not None:
         stdlib.use_tracker(more["tracker"])
-    know_process()
     gc.freeze()
     gc.enable()
     try:

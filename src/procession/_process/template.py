@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 from procession import _core
 from procession._memory.domain import domains
 from procession._process import outcome, prologue, stdlib  # noqa: F401 - outcome: of a child that fails
-from procession._process.child import begin, know_process, leave_report
+from procession._process.child import begin, leave_report
 from procession._process.preload import preload
+from procession._process.process import Process  # noqa: F401 - what the owner sends: else each child imports it
 from procession._process.wire import (
     CHILD,
     HAS_ENVIRONMENT,
@@ -144,7 +145,6 @@ def main(
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # the owner has closed a stream, whose number no descriptor of a child's may have on its way
     os.close(null)
-    know_process()  # what the owner sends: else each child would import it
     domain = domains.attach(bytes.fromhex(uuid), domain_fd, slot, generation)
     os.close(begin(domain, parent, tied))
     prologue.perform(first)
