@@ -85,10 +85,10 @@ CLAIM = Claim(
     "pools",
     f"Pool({WORKERS}): tasks that do nothing",
     [
-        case(f"map, {TINY} calls in chunks of its own choice", "ms", map_many, 1.3),
+        case(f"map, {TINY} calls in chunks of its own choice", "ms", map_many, 1),
         case("apply, one after the other", "us", apply_each, 3),
         case("imap_unordered, one item in a task, of a range", "us", iterate, 8),
-        case("the same, of a generator", "us", iterate_generator, 5),
+        case("the same, of a generator", "us", iterate_generator, 4),
         case("apply_async of all, then get", "us", begin_all, 2),
         case("imap, arrays of 1 MiB there and back", "us", send_arrays, 1.5),
     ],

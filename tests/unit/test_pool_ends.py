@@ -171,6 +171,18 @@ def test_large_tasks_get_through_when_there_is_room_again() -> None:
         assert {result.get() for result in results} == {1 << 20}
 
 
+def test_work_that_comes_together_with_the_end_is_told_so(quick: Made) -> None:
+    """As by a thread that was between its look at the state and its put when another called ``close()``."""
+    pool = quick(1)
+    pool._engine.floor.shut(immediate=False)
+    results = [pool.apply_async(square, (1,)), pool.map_async(square, [1]), pool.imap(square, [1])]
+    pool.close()
+    pool.terminate()
+    for get in (results[0].get, results[1].get, results[2].__next__):
+        with pytest.raises(concurrent.futures.CancelledError):
+            get()
+
+
 def test_join_from_a_callback_is_refused(quick: Made) -> None:
     said: list[Any] = []
 

@@ -80,8 +80,16 @@ class Engine:
             self.floor.close()
             raise
         self._forget_exit = at_exit(self.terminate)
-        for thread in (self._reader, self._feeder, self._overseer):
-            thread.start()
+        try:
+            for thread in (self._reader, self._feeder, self._overseer):
+                thread.start()
+        except RuntimeError:  # no thread can be started: without the overseer nobody else ends what was
+            self._forget_exit()
+            self.is_over = True
+            self.floor.crew.end()
+            self.floor.say(Word.END)
+            self._feeder.wake()
+            raise
 
     # ---- for whoever has work -----------------------------------------------------------------
 
@@ -143,9 +151,19 @@ class Engine:
         return len(numbers)
 
     def call(self, function: Callable[[Any], None], argument: Any) -> None:
-        """Let the reader call it, behind all that it has been told until now."""
-        self._aside.append((function, argument))
-        self.floor.say(Word.ASIDE)
+        """Let the reader call it."""
+        if threading.current_thread() is self._reader:  # in a callback
+            function(argument)
+        else:
+            self._aside.append((function, argument))
+            self.floor.say(Word.ASIDE)
+
+    def sent_all(self, sequence: Sequence) -> None:
+        """For the feeder: nothing of it waits any more, unless it was given up meanwhile."""
+        with self._gate:
+            if self._feeder.backlog and self._feeder.backlog[0] is sequence:
+                self._feeder.backlog.popleft()
+        self.look()
 
     # ---- the reader ----------------------------------------------------------------------------
 
@@ -272,6 +290,9 @@ class Engine:
         self._reader.join()
         with self._gate:
             self._abandon_all()
+        while self._aside:  # said behind the end
+            function, argument = self._aside.popleft()
+            function(argument)
         if not self._feeder.is_abroad:
             self._feeder.join(1.0)
         self.floor.close()

@@ -61,13 +61,16 @@ class Feeder(threading.Thread):
         try:
             while not self._engine.is_over:
                 if self.backlog:
-                    self._send_all(self.backlog[0])
-                    self.backlog.popleft()
-                    self._engine.look()
+                    sequence = self.backlog[0]
+                    self._send_all(sequence)
+                    self._engine.sent_all(sequence)
+                    del sequence
                 else:
                     self._bell.get()
+        except ShutDown:
+            pass  # the engine is at its end: it tells whoever waits, and empties the backlog
         except BaseException as error:
-            if not self._engine.is_over:  # else it tells whoever waits, and empties the backlog
+            if not self._engine.is_over:
                 self._engine.give_up(error)
                 raise
 

@@ -5,9 +5,11 @@ if its worker left with exit code 0, is left over.
 """
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from procession._base.errors import DomainFull
 from procession._channels.joinable import JoinableQueue
 from procession._channels.queue import SimpleQueue
 from procession._work.crew import ProcessCrew
@@ -21,6 +23,7 @@ __all__ = ["ProcessFloor", "Result"]
 Result = tuple[int, Any, Any]  # number, whether it went well, value or exception; or SAYS, a Word, more
 
 MAX_BYTES = 64 << 20  # of tasks that wait: one larger task may wait alone
+RETRY = 0.01  # seconds
 MOST = 512  # results taken at once
 
 
@@ -79,8 +82,12 @@ class ProcessFloor:
         return unpack_error(packed, self._not_sent)
 
     def say(self, word: Word, more: Any = None) -> None:
-        """Put a word behind the results."""
-        self._results.put((SAYS, word.value, more))
+        """Put a word behind the results; not for the reader, who makes room when memory has ended."""
+        while True:
+            try:
+                return self._results.put((SAYS, word.value, more))
+            except DomainFull:
+                time.sleep(RETRY)
 
     def shut(self, immediate: bool) -> None:
         """No task can be put any more; workers leave when none waits, or with `immediate` before their next one."""
