@@ -70,6 +70,10 @@ static PyMethodDef functions[] = {
      "Execute the command with these descriptors; the rest as fork_child()."},
     {"arm_guardian", pn_py_arm_guardian, METH_VARARGS,
      "arm_guardian($module, domain, command, /)\n--\n\nKeep a guardian of the domain running."},
+    {"mark_tree", pn_py_mark_tree, METH_VARARGS,
+     "mark_tree($module, domain, environment, /)\n--\n\n"
+     "Let what this process runs carry its line of the table: PROCESSION_TREE in the environment, "
+     "and in the dict in which os.environ keeps that."},
     {"die_with", pn_py_die_with, METH_O,
      "die_with($module, parent_pid, /)\n--\n\n"
      "SIGKILL me when the thread that forked me ends; False if the parent is gone already."},

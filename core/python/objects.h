@@ -243,6 +243,7 @@ PyObject *pn_py_fork_child(PyObject *module, PyObject *args);
 PyObject *pn_py_spawn_child(PyObject *module, PyObject *args);
 PyObject *pn_py_arm_guardian(PyObject *module, PyObject *args);
 PyObject *pn_py_die_with(PyObject *module, PyObject *argument);
+PyObject *pn_py_mark_tree(PyObject *module, PyObject *args);
 
 /* --- ask_object.c, template_object.c: functions of the module --- */
 PyObject *pn_py_ask_template(PyObject *module, PyObject *args);

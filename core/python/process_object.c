@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "../children.h"
+#include "../detached.h"
 #include "../spawn.h"
 
 enum { WORDS = 64, DESCRIPTORS = 1024 }; /* of a command; handed to a spawned child */
@@ -337,6 +340,37 @@ pn_py_arm_guardian(PyObject *module, PyObject *args)
     Py_END_ALLOW_THREADS
     if (result < 0) {
         return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pn_py_mark_tree(PyObject *module, PyObject *args)
+{
+    static const char digits[] = "0123456789abcdef";
+    DomainObject *object;
+    PyObject *environment;
+    if (!PyArg_ParseTuple(args, "O!O!:mark_tree",
+                          ((pn_state *)PyModule_GetState(module))->domain_type, &object,
+                          &PyDict_Type, &environment)) {
+        return NULL;
+    }
+    const pn_domain *domain = object->domain;
+    char mark[2 * sizeof(domain->header->uuid) + sizeof(":4294967295.4294967295")], *end = mark;
+    for (size_t i = 0; i < sizeof(domain->header->uuid); i++) {
+        *end++ = digits[domain->header->uuid[i] >> 4];
+        *end++ = digits[domain->header->uuid[i] & 15];
+    }
+    snprintf(end, (size_t)(mark + sizeof(mark) - end), ":%u.%u", domain->slot, domain->generation);
+    if (setenv(PN_TREE_MARK, mark, 1) != 0) {
+        return PyErr_NoMemory();
+    }
+    PyObject *name = PyBytes_FromString(PN_TREE_MARK), *value = PyBytes_FromString(mark);
+    int failed = name == NULL || value == NULL || PyDict_SetItem(environment, name, value) < 0;
+    Py_XDECREF(name);
+    Py_XDECREF(value);
+    if (failed) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }

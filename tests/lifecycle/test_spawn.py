@@ -1,5 +1,7 @@
 """What a spawned child does before its own work, and what it need not do."""
 
+import pytest
+
 from tests.lifecycle.tools import run
 
 SPAWN = """
@@ -41,3 +43,30 @@ def test_child_that_fails_still_says_why() -> None:
     program = SPAWN.format("1 / 0") + "print(repr(process.outcome.exception))"
     result = run(program)
     assert result.stdout.strip() == "ZeroDivisionError('division by zero')", result.stderr
+
+
+MARKED = """
+import os, subprocess, sys
+from procession import Process
+{replaced}
+def look():
+    mine = os.environ["PROCESSION_TREE"]
+    code = "import os; print(os.environ['PROCESSION_TREE'])"
+    theirs = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={given}).stdout.strip()
+    print(mine == theirs, len(mine.partition(":")[0]), mine.partition(".")[2] != "")
+
+for _ in range(2):
+    process = Process(target=look, start_method="fork")
+    process.start()
+    process.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("replaced", "given"),
+    [("", "None"), ("", "os.environ"), ("os.environ = dict(os.environ)", "os.environ")],
+    ids=["inherited", "given", "os.environ is another"],
+)
+def test_what_a_child_runs_carries_its_mark(replaced: str, given: str) -> None:
+    result = run(MARKED.format(replaced=replaced, given=given))
+    assert (result.stdout, result.stderr) == ("True 32 True\n" * 2, "")

@@ -488,7 +488,7 @@ class Pipes(Model[Pipe, Actor]):
     # the kernel
 
     def may_die(self, process: Actor) -> bool:
-        return process.role != "last" and super().may_die(process)
+        return process.role != "last" and process.pc != "unborn" and super().may_die(process)
 
     def die(self, world: Pipe, process: Actor) -> None:
         w, p = world, process

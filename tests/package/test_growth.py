@@ -848,6 +848,7 @@ ELSEWHERE = {
     "serve_template": "makes processes: tests/lifecycle/test_forkserver.py",
     "settle_threads": "makes a process: tests/lifecycle/test_preload.py",
     "die_with": "ties this process to its parent: every start of a child calls it",
+    "mark_tree": "changes this process's environment: the same",
 }
 
 

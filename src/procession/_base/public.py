@@ -4,18 +4,20 @@
 shown than its name, and `typing.get_overloads` looks for them where they were made.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a spawned child imports this file, and does without typing
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    C = TypeVar("C", bound=type)
 
 __all__ = ["public", "public_in"]
 
-C = TypeVar("C", bound=type)
 
-
-def public_in(module: str) -> Callable[[C], C]:
+def public_in(module: str) -> "Callable[[C], C]":
     """Return a decorator of the classes that are public in that module."""
 
-    def name(cls: C) -> C:
+    def name(cls: "C") -> "C":
         cls.__module__ = module
         return cls
 

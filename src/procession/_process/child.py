@@ -26,7 +26,11 @@ def begin(domain: _core.Domain, parent: int, tied: bool) -> int:
     `tied`: SIGKILL it when the parent's thread that forked it ends (prctl(2), PR_SET_PDEATHSIG), the first
     line of defence; the guardian is the second.
     """
-    os.environ[TREE_MARK] = f"{domain.uuid.hex()}:{domain.slot}.{domain.generation}"
+    variables = stdlib.variables()
+    if variables is not None:
+        _core.mark_tree(domain, variables)  # the same as below, with fifteen pages less to copy
+    else:
+        os.environ[TREE_MARK] = f"{domain.uuid.hex()}:{domain.slot}.{domain.generation}"
     if tied and not _core.die_with(parent):
         domain.mark_orphan(domain.slot, domain.generation)
         os._exit(1)  # the parent died meanwhile

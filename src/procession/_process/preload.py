@@ -86,6 +86,7 @@ def preload(domain: _core.Domain, succession: Succession, progress: int) -> None
         if not is_clean(domain, kept):
             os._exit(1)
     signal.setitimer(signal.ITIMER_REAL, 0)
+    stdlib.prepare_template(succession.preparation, main=False)  # whatever they have changed
     stdlib.flush_streams()
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "template_data",
     "tracker_descriptor",
     "use_tracker",
+    "variables",
 ]
 
 BaseProcess = process.BaseProcess
@@ -63,15 +64,29 @@ def run_received(stream: "IO[bytes]", sentinel: int) -> int:
     return int(mine._bootstrap(sentinel))
 
 
-# What a template needs to import what its owner can import; the rest belongs to single children.
-TEMPLATE_KEYS = ("sys_path", "sys_argv", "dir", "orig_dir")
+# What a template is brought to once. The rest belongs to single children, the working directory as well: another one may
+# have its name by now.
+TEMPLATE_KEYS = ("sys_path", "sys_argv", "dir", "orig_dir", "start_method", "authkey")
+OF_EACH_CHILD = ("dir",)
 MAIN_KEYS = ("init_main_from_name", "init_main_from_path")
 
 
 def template_data() -> "dict[str, Any]":
     """Return that of the preparation data which concerns a template."""
-    data = spawn.get_preparation_data("")
+    data = plain_preparation_data("")
     return {key: data[key] for key in TEMPLATE_KEYS + MAIN_KEYS if key in data}
+
+
+def plain_preparation_data(name: str) -> "dict[str, Any]":
+    """Return the same as `preparation_data`, but that any pickler takes it, and that what is in it stays as it is."""
+    data = preparation_data(name)
+    return data | {"authkey": bytes(data["authkey"]), "sys_argv": data["sys_argv"][:]}
+
+
+def has_by_then(data: "dict[str, Any]", *, main: bool) -> "dict[str, Any]":
+    """Return what of `data` every child of a template has, if the template was prepared by it."""
+    keys = (*TEMPLATE_KEYS, *MAIN_KEYS) if main else TEMPLATE_KEYS
+    return {"log_to_stderr": False} | {key: data[key] for key in keys if key in data and key not in OF_EACH_CHILD}
 
 
 def prepare_template(data: "dict[str, Any]", *, main: bool) -> None:
@@ -92,6 +107,12 @@ def preload_names() -> list[str]:
 def environment() -> dict[bytes, bytes]:
     """Return a copy of this process's environment. By way of ``os.environb`` it takes ten times as long."""
     return dict(os.environ._data)  # type: ignore[attr-defined]
+
+
+def variables() -> "dict[bytes, bytes] | None":
+    """Return the dict in which ``os.environ`` keeps this process's; None if a program has put something else in its place."""
+    data = getattr(os.environ, "_data", None)
+    return data if type(data) is dict else None
 
 
 def interpreter() -> str:

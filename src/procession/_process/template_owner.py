@@ -11,6 +11,7 @@ from typing import Any
 
 from procession import _core
 from procession._process import prologue, stdlib
+from procession._process.preload import MAIN
 from procession._process.wire import HEADER, PROGRESS_BYTES, READY, SUCCESSOR, Changes, Order, Succession
 
 __all__ = ["Template", "Trial", "inherited"]
@@ -53,6 +54,7 @@ class Template:
         self.environment = stdlib.environment()
         self.inherited = inherited()
         self.tried: set[str] = set()
+        self.prepared: dict[str, Any] = {}  # of multiprocessing's preparation data: what its children have
         self.has_answered = False
         self.line = domain.reserve_slot("template", 0)
         # Numbers, not objects: nobody has to close them at the end of the program.
@@ -91,6 +93,11 @@ class Template:
         gone: Changes = dict.fromkeys(self.environment.keys() - now.keys())
         return gone | {name: value for name, value in now.items() if self.environment.get(name) != value}
 
+    def lacks(self, preparation: dict[str, Any]) -> dict[str, Any]:
+        """What of it a child is still to be told."""
+        has = self.prepared
+        return {key: value for key, value in preparation.items() if key not in has or has[key] != value}
+
     def ask(self, holder: Any, line: tuple[int, int], kind: int, order: Order, body: bytes = b"") -> int | None:
         """Ask for the process of that line: 0 or an errno; None: it is dead, and there is no such process."""
         message = HEADER.pack(kind, *line, len(order.fds), *order[:-1]) + body
@@ -120,13 +127,15 @@ class Trial:
 
     def begin(self, serving: Template) -> bool:
         """Have it made by the serving template; False: it was not."""
-        body = pickle.dumps(Succession(self.names, stdlib.template_data(), serving.changes(), IMPORT_LIMIT))
+        data = stdlib.template_data()
+        body = pickle.dumps(Succession(self.names, data, serving.changes(), IMPORT_LIMIT))
         os.pwrite(self.progress, body, PROGRESS_BYTES)
         order = Order(0, 0, 0, 0, (self.template.theirs, self.progress))
         if serving.ask(self.template, self.template.line, SUCCESSOR, order) != 0:
             return False
         self.template.started()
         self.template.tried = serving.tried.union(self.names)
+        self.template.prepared = serving.prepared | stdlib.has_by_then(data, main=MAIN in self.names)
         return True
 
     def name(self) -> str:

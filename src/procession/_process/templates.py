@@ -69,16 +69,16 @@ class Templates:
         return works and bool(stdlib.interpreter()) and not stdlib.is_frozen()
 
     def make(
-        self, popen: Any, order: Order, data: memoryview, files: ExitStack
+        self, popen: Any, order: Order, preparation: dict[str, Any], data: memoryview, files: ExitStack
     ) -> tuple[io.RawIOBase, memoryview] | None:
-        """Let a template make the child of `popen`. What does not fit into the question is returned, with its pipe.
+        """Let a template make the child of `popen`, whose pickle is `data`. What does not fit into the question is returned, with its pipe.
 
         Raises OSError if there can be no such process, CannotMake if there can be none in this way.
         """
         with self._asked():
             for _ in range(2):
                 template = self._alive(popen.domain)
-                body, flags = bytes(data), order.flags
+                body, flags = pickle.dumps(template.lacks(preparation)) + data, order.flags
                 if changes := template.changes():
                     body, flags = pickle.dumps(changes) + body, flags | HAS_ENVIRONMENT
                 if len(body) <= LARGEST:

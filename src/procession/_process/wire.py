@@ -2,8 +2,8 @@
 
 A question is a HEADER (core/python/question.h), a body and descriptors:
 
-    CHILD      what differs in the environment if HAS_ENVIRONMENT, multiprocessing's preparation data, the Process:
-               two or three pickles, which are the body, or with IS_PIPED come through a pipe, the last descriptor
+    CHILD      what differs in the environment if HAS_ENVIRONMENT, what the template lacks of multiprocessing's preparation
+               data, the Process: two or three pickles, which are the body, or with IS_PIPED come through a pipe, the last descriptor
     SUCCESSOR  nothing: a socket of its own, and a file with a Succession behind room for its progress
 
 The answer is read in C. A successor that has imported what it was told says READY through its socket, and serves.

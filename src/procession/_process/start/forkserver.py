@@ -28,6 +28,7 @@ class ForkserverPopen(SpawnPopen):
         return len(self._passed) - 1
 
     def _launch(self, process: Any) -> None:
+        preparation = stdlib.plain_preparation_data(process.name)
         data = self._pickle(process)
         tracker = stdlib.tracker_descriptor()
         streams = [fd for fd in (0, 1, 2) if is_open(fd)]
@@ -35,7 +36,7 @@ class ForkserverPopen(SpawnPopen):
         fds = (*streams, *([] if tracker is None else [tracker]), *self._passed)
         order = Order(sum(1 << fd for fd in streams), flags, *_core.dispositions(), fds)
         with ExitStack() as files, data.getbuffer() as body:
-            rest = templates.make(self, order, body, files)
+            rest = templates.make(self, order, preparation, body, files)
             if rest is not None:
                 write_all(*rest)
 

@@ -46,13 +46,13 @@ class SpawnPopen(Popen):
             self._passed.append(fd)
         return fd
 
-    def _pickle(self, process: Any) -> io.BytesIO:
-        data = io.BytesIO()
-        preparation = stdlib.preparation_data(process.name)
+    def _pickle(self, *things: Any) -> io.BytesIO:
+        """Pickle them, the last of which is the process."""
+        data, process = io.BytesIO(), things[-1]
         stdlib.set_spawning_popen(self)
         try:
-            dump(preparation, data)
-            dump(process, data)
+            for thing in things:
+                dump(thing, data)
         except Exception as error:
             error.add_note(
                 f"procession: Process {process.name!r} is started by {self.method}, so its target and arguments are pickled. "
@@ -76,7 +76,7 @@ class SpawnPopen(Popen):
         return [stdlib.interpreter(), *stdlib.interpreter_flags(), "-c", program, "--multiprocessing-fork"]
 
     def _launch(self, process: Any) -> None:
-        data = self._pickle(process)
+        data = self._pickle(stdlib.preparation_data(process.name), process)
         tracker = stdlib.tracker_descriptor()
         reader_fd, writer_fd = os.pipe()
         # As files, which may be closed twice: Ctrl-C may come between any two steps.
