@@ -119,7 +119,9 @@ class Round:
             ):  # it may have gone, or not be there yet
                 process = rng.choice(self.pool._pool)
                 # A pool gives up when ten in a row die before they have begun.
-                is_due = process.pid in self.pool._engine._ready or self.pool._engine._early < 4
+                is_due = (
+                    process.pid in self.pool._engine._beginnings._ready or self.pool._engine._beginnings._killed < 4
+                )
                 if is_due and process.exitcode is None:
                     process._popen.child.signal(rng.choice(SIGNALS))
                     self.kills += 1
