@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import os
 import signal
@@ -48,32 +49,57 @@ class Handler:
         self.left = at
         self.codes: list[CodeType] = [function.__code__ for function in functions]
         self.act = act
+        self.thread = threading.get_ident()
         self.is_behind_call = False
 
-    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+    def step(self, code: CodeType, offset: int) -> bool:
+        """An instruction is about to run; return whether it is the one to act before."""
+        came = self.is_behind_call
+        self.is_behind_call = dis.opname[code.co_code[offset]].startswith("CALL")
+        self.left -= came
+        return came and self.left == 0
+
+    def trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         if frame.f_code not in self.codes:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "opcode":
-            if self.is_behind_call:
-                self.is_behind_call = False
-                self.left -= 1
-                if self.left == 0:
-                    sys.settrace(None)
-                    self.act()
-            self.is_behind_call = dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL")
-        return self
+        if event == "opcode" and self.step(frame.f_code, frame.f_lasti):
+            sys.settrace(None)
+            self.act()
+        return self.trace
+
+    def traced(self, function: Callable[[], object]) -> None:
+        before = sys.gettrace()
+        sys.settrace(self.trace)
+        try:
+            function()
+        finally:
+            sys.settrace(before)
+
+    def monitored(self, function: Callable[[], object]) -> None:
+        """From 3.12 on, where a frame that is running already asks for opcodes in vain."""
+        monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
+
+        def instruction(code: CodeType, offset: int) -> None:
+            if threading.get_ident() == self.thread and self.step(code, offset):
+                self.act()
+
+        tool, wanted = monitoring.PROFILER_ID, monitoring.events.INSTRUCTION
+        monitoring.use_tool_id(tool, "handler")
+        monitoring.register_callback(tool, wanted, instruction)
+        for code in self.codes:
+            monitoring.set_local_events(tool, code, wanted)
+        try:
+            function()
+        finally:
+            for code in self.codes:
+                monitoring.set_local_events(tool, code, 0)
+            monitoring.free_tool_id(tool)
 
     def run(self, function: Callable[[], object]) -> bool:
         """Return whether it came to that."""
-        before = sys.gettrace()
-        sys.settrace(self)
-        try:
-            function()
-        except (Stop, CancelledError):
-            pass
-        finally:
-            sys.settrace(before)
+        with contextlib.suppress(Stop, CancelledError):
+            (self.traced if sys.version_info < (3, 12) else self.monitored)(function)
         return self.left <= 0
 
 
