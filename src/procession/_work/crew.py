@@ -19,7 +19,7 @@ __all__ = ["Bell", "Grave", "ProcessCrew"]
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 SWEPT = 64  # PN_SLOT_SWEPT of core/slots.h
-RETRY = 0.01  # seconds
+RETRY = 0.01  # seconds between two looks at what nobody tells of
 
 
 class Grave(NamedTuple):

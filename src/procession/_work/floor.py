@@ -15,7 +15,7 @@ from procession._base.errors import DomainFull
 from procession._channels.joinable import JoinableQueue
 from procession._channels.queue import SimpleQueue
 from procession._sync.doorbell import Doorbell
-from procession._work.crew import ProcessCrew
+from procession._work.crew import RETRY, ProcessCrew
 from procession._work.failure import NotSent, unpack_error
 from procession._work.parcel import Parcel, opened
 from procession._work.task import Call
@@ -26,7 +26,6 @@ __all__ = ["ProcessFloor", "Result"]
 Result = tuple[int, Any, Any]  # number, whether it went well, value or exception; or SAYS, a Word, more
 
 MAX_BYTES = 64 << 20  # of tasks that wait: one larger task may wait alone
-RETRY = 0.01  # seconds
 MOST = 512  # results taken at once
 
 
